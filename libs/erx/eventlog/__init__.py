@@ -1,0 +1,1 @@
+"""Generated from `protos/erx/eventlog`; never edited."""

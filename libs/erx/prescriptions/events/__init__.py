@@ -1,0 +1,1 @@
+"""Generated from `protos/erx/prescriptions/events`; never edited."""

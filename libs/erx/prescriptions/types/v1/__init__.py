@@ -1,0 +1,1 @@
+"""The messages and services of `erx.prescriptions.types.v1`. Generated; never edited."""
