@@ -88,7 +88,8 @@ def tracked(root: Path) -> list[str]:
 def own_code(files: Sequence[str]) -> Iterator[str]:
     """Yield the Python files of the libraries and services, without the generated ones."""
     for file in files:
-        if file.startswith(("libs/", "services/")) and file.endswith(".py") and not file.startswith("libs/erx/"):
+        own = file.startswith(("libs/", "services/")) and not file.startswith(("libs/buf/", "libs/erx/"))
+        if own and file.endswith(".py"):
             yield file
 
 

@@ -1,0 +1,109 @@
+"""What every test has: back ends named in the header, generous but reproducible hypothesis, nothing left behind."""
+
+import asyncio
+import functools
+import inspect
+import os
+import threading
+from collections.abc import Awaitable, Callable, Iterator
+from pathlib import Path
+
+import hypothesis
+import pytest
+
+from bootstrap.devtools import backends, shared_servers
+from localstack import CassandraNode, KafkaBroker, PostgresServer
+from localstack.settings import SERVICES
+
+LEFTOVER_SECONDS_MAX = 2.0
+
+# A deadline would measure the machine. In CI the examples are the same in every run; elsewhere they are new each time,
+# and a failure prints what reproduces it.
+hypothesis.settings.register_profile("local", deadline=None, print_blob=True)
+hypothesis.settings.register_profile("ci", deadline=None, derandomize=True, database=None)
+hypothesis.settings.load_profile("ci" if backends.in_ci() else "local")
+
+real_servers = functools.cache(backends.real_servers)
+
+
+def pytest_report_header() -> list[str]:
+    """Name the back ends under test."""
+    return list(backends.header(real_servers()))
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Own the real servers of this run, unless a parent process or the person does."""
+    if shared_servers.VARIABLE not in os.environ and "not stack" not in config.option.markexpr:
+        servers = shared_servers.SharedServers(name for name in SERVICES if real_servers()[name].runnable)
+        config.add_cleanup(servers.stop)
+
+
+@pytest.hookimpl(tryfirst=True)
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Mark what asks for a real server by its fixture."""
+    for item in items:
+        for name in SERVICES:
+            if f"{name}_server" in getattr(item, "fixturenames", ()):
+                item.add_marker(pytest.mark.stack(name))
+
+
+def pytest_runtest_setup(item: pytest.Item) -> None:
+    """See that the real servers exist that a test's `stack` marks name; a mark without a name means all of them."""
+    for mark in item.iter_markers("stack"):
+        for name in mark.args or SERVICES:
+            server = real_servers()[name]
+            if not server.runnable:
+                (pytest.fail if backends.in_ci() else pytest.skip)(f"{name} cannot run here: {server.detail}")
+    if isinstance(item, pytest.Function) and inspect.iscoroutinefunction(item.obj):
+        item.obj = without_leftover_tasks(item.obj)
+
+
+@pytest.fixture(scope="session")
+def cassandra_server() -> CassandraNode:
+    """A real Cassandra of one node, shared by the whole run: keep to a keyspace of your own, and let it live."""
+    return shared_servers.stack_of("cassandra").cassandra
+
+
+@pytest.fixture(scope="session")
+def kafka_server() -> KafkaBroker:
+    """A real Kafka broker, shared by the whole run: keep to topics and groups of your own, and let it live."""
+    return shared_servers.stack_of("kafka").kafka
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> PostgresServer:
+    """A real PostgreSQL, shared by the whole run: keep to a database or schema of your own, and let it live."""
+    return shared_servers.stack_of("postgres").postgres
+
+
+@pytest.fixture(autouse=True)
+def _no_leftover_threads() -> Iterator[None]:
+    before = set(threading.enumerate())
+    yield
+    for thread in set(threading.enumerate()) - before:
+        if not thread.daemon:
+            thread.join(LEFTOVER_SECONDS_MAX)
+    left = [thread.name for thread in set(threading.enumerate()) - before if not thread.daemon]
+    assert not left, f"threads outlived the test: {', '.join(left)}"
+
+
+@pytest.fixture
+def data_dir(tmp_path: Path) -> Path:
+    """An empty folder for a store's files."""
+    folder = tmp_path / "data"
+    folder.mkdir()
+    return folder
+
+
+def without_leftover_tasks(test: Callable[..., Awaitable[None]]) -> Callable[..., Awaitable[None]]:
+    """Wrap an async test: tasks it starts end before it does. Sockets and files left open are warnings, hence errors."""
+
+    @functools.wraps(test)
+    async def checked(*args: object, **kwargs: object) -> None:
+        before = asyncio.all_tasks()
+        await test(*args, **kwargs)
+        if started := asyncio.all_tasks() - before:
+            _, pending = await asyncio.wait(started, timeout=LEFTOVER_SECONDS_MAX)
+            assert not pending, f"tasks outlived the test: {', '.join(task.get_name() for task in pending)}"
+
+    return checked
