@@ -1,0 +1,1 @@
+"""The kernel at work: command handler, relay, projector and process runner, asyncio over ports, no driver."""

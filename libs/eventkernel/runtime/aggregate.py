@@ -1,0 +1,82 @@
+"""An aggregate at a version, and what the runtime must know to work with its kind."""
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Generic, TypeVar
+from uuid import UUID
+
+from eventkernel.codec import Codecs
+from eventkernel.decider import Decider
+from eventkernel.envelope import EventMeta, Provenance
+from eventkernel.ids import StreamId
+from eventkernel.ports import Position
+
+C = TypeVar("C")
+E = TypeVar("E")
+S = TypeVar("S")
+X = TypeVar("X")
+
+
+@dataclass(frozen=True, slots=True)
+class CommandRequest(Generic[C]):
+    """A command on its way to its stream. ``request_hash`` is ``canonical.request_hash`` of command and actor."""
+
+    stream: StreamId
+    command: C
+    command_id: UUID
+    request_hash: bytes
+    provenance: Provenance
+    expected_version: int | None = None
+    effective_time: datetime | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class AggregateType(Generic[C, E, S, X]):
+    """One kind of aggregate: its decider, its codecs, and how facts are gathered for a decision.
+
+    ``facts(request, occurred_at)`` is pure as far as the kernel is concerned; ``creates(command type)`` says whether a
+    command may be the first of a stream.
+    """
+
+    context: str
+    category: str
+    decider: Decider[C, E, S, X]
+    codecs: Codecs[E, S]
+    creates: Callable[[type[C]], bool]
+    facts: Callable[[CommandRequest[C], datetime], X]
+
+
+@dataclass(frozen=True, slots=True)
+class Aggregate(Generic[S]):
+    """A state and where its stream stands. Times are None before the first event.
+
+    ``commands`` holds the ids of all stored commands of the stream, or None where not all of them are known; then the
+    store must be asked.
+    """
+
+    stream: StreamId
+    state: S
+    position: Position
+    created_at: datetime | None = None
+    occurred_at: datetime | None = None
+    recorded_at: datetime | None = None
+    commands: frozenset[UUID] | None = frozenset()
+
+    @property
+    def version(self) -> int:
+        """The version of the last event folded; 0 where there is no stream."""
+        return self.position.version
+
+    def advanced(self, state: S, meta: EventMeta, position: Position) -> "Aggregate[S]":
+        """The aggregate after one more event."""
+        known = self.commands
+        if known is not None:
+            known = known | {meta.command_id} if len(known) < COMMANDS_KNOWN_MAX else None
+        return Aggregate(
+            self.stream, state, position, self.created_at or meta.occurred_at, meta.occurred_at, meta.recorded_at, known
+        )
+
+
+COMMANDS_KNOWN_MAX = 256
+"""Command ids remembered per cached aggregate; a longer stream asks the store instead."""

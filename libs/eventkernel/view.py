@@ -1,0 +1,137 @@
+"""A read model as a pure fold of one stream's events into rows, declared once for every store.
+
+Each stream folds into a small state of its own, kept with the stream's checkpoint; ``rows(state)`` is what the stream
+contributes to the table. So events of different streams may be folded in any order, a rebuild gives the same rows, and a
+reader can fold pending events over the stored state.
+
+Two kinds of table:
+
+- ``OWNED``: a row belongs to one stream; the key must hold something of the stream's identity.
+- ``SUMMED``: rows are shared; every column that is not in the key is a number, and the stored row is the sum of the
+  contributions of all streams. A row whose numbers are all zero does not exist.
+"""
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass
+from enum import Enum
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
+
+from eventkernel.envelope import RecordedEvent
+from eventkernel.filters import Filter, Row
+
+E = TypeVar("E")
+S = TypeVar("S")
+Key: TypeAlias = tuple[Any, ...]
+
+
+class ColumnType(Enum):
+    """What a column holds. Values are the Python types named; adapters choose the SQL type."""
+
+    TEXT = "str"
+    INTEGER = "int, 64 bit"
+    BOOLEAN = "bool"
+    TIME = "datetime, UTC, microseconds"
+    DATE = "date"
+    DECIMAL = "Decimal, exact"
+    BYTES = "bytes"
+
+
+class TableKind(Enum):
+    """Who owns a row; see the module's docstring."""
+
+    OWNED = "owned"
+    SUMMED = "summed"
+
+
+@dataclass(frozen=True, slots=True)
+class Column:
+    """A column's name and type; ``nullable`` says whether None is a value."""
+
+    name: str
+    type: ColumnType
+    nullable: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Index:
+    """An index over columns (the tenant leads it in every store), optionally only over rows that match ``where``."""
+
+    columns: tuple[str, ...]
+    where: Filter | None = None
+
+
+class ViewStateCodec(Protocol[S]):
+    """The per-stream state of a view as bytes, kept with the checkpoint."""
+
+    def encode(self, state: S) -> bytes:
+        """Bytes that ``decode`` reads back to an equal state."""
+
+    def decode(self, data: bytes) -> S:
+        """The state."""
+
+
+@dataclass(frozen=True, slots=True)
+class View(Generic[S, E]):
+    """A read model. ``version`` changes with the table's shape or the fold's meaning; each version is a table of its own.
+
+    ``categories`` names the kinds of streams it folds. ``fold(state, event, recorded)`` gets the decoded domain event and
+    its envelope; it never refuses. ``rows(state)`` gives the rows by key, without tenant.
+    """
+
+    name: str
+    version: int
+    kind: TableKind
+    categories: frozenset[str]
+    columns: tuple[Column, ...]
+    key: tuple[str, ...]
+    indexes: tuple[Index, ...]
+    initial: S
+    fold: Callable[[S, E, RecordedEvent], S]
+    rows: Callable[[S], Iterable[Row]]
+    codec: ViewStateCodec[S]
+
+    def __post_init__(self) -> None:
+        """Refuse a declaration that no store could carry out."""
+        names = [column.name for column in self.columns]
+        unknown = {c for i in self.indexes for c in i.columns} | set(self.key)
+        unknown -= set(names) | {"stream", "stream_version"}
+        if unknown or len(set(names)) != len(names) or {"tenant", "stream", "stream_version"} & set(names):
+            raise ValueError(f"view {self.name}: unknown, double or reserved columns {sorted(unknown) or names}")
+        if self.kind is TableKind.SUMMED:
+            sums = [c for c in self.columns if c.name not in self.key]
+            if any(c.type not in (ColumnType.INTEGER, ColumnType.DECIMAL) or c.nullable for c in sums):
+                raise ValueError(f"view {self.name}: columns of a summed view outside its key must be numbers")
+
+    @property
+    def table(self) -> str:
+        """The table's name in every store."""
+        return f"{self.name}_v{self.version}"
+
+    def column(self, name: str) -> Column:
+        """The column of this name."""
+        return next(column for column in self.columns if column.name == name)
+
+    def key_of(self, row: Row) -> Key:
+        """The row's key."""
+        return tuple(row[name] for name in self.key)
+
+    def contribution(self, state: S) -> dict[Key, Row]:
+        """What a stream in this state contributes, by key."""
+        return {self.key_of(row): row for row in self.rows(state)}
+
+
+@dataclass(frozen=True, slots=True)
+class Change:
+    """One row's change by one stream: ``before`` and ``after`` are its contribution, None where there was or is none."""
+
+    key: Key
+    before: Row | None
+    after: Row | None
+
+
+def changes(view: View[S, E], before: S, after: S) -> tuple[Change, ...]:
+    """What must be done to the table when a stream goes from one state to another: old out, new in, equal rows left alone."""
+    old: Mapping[Key, Row] = view.contribution(before)
+    new: Mapping[Key, Row] = view.contribution(after)
+    keys = dict.fromkeys([*old, *new])
+    return tuple(Change(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key))
