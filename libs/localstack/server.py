@@ -146,7 +146,8 @@ class Server(ABC):
             if not processes.wait_gone(everything, seconds=self.stop_seconds):
                 processes.signal_all(everything, signal.SIGKILL)
                 self._must_be_gone(everything)
-        self._update(process=None, frozen=False)
+        if self._record.process is not None:
+            self._update(process=None, frozen=False)
 
     def kill9(self) -> None:
         """SIGKILL it with all its children, and return when they are gone. Raises `NotRunning`."""
@@ -179,8 +180,12 @@ class Server(ABC):
 
     def discard(self) -> None:
         """End it at once because its data is about to be deleted."""
-        if self.running:
-            self.kill9()
+        identity = self.process
+        if identity is not None:
+            everything = processes.tree(identity)
+            processes.signal_all(everything, signal.SIGKILL)
+            self._must_be_gone(everything)
+            self._update(process=None, frozen=False)
 
     def log_tail(self, lines: int = _TAIL_LINES, *, offset: int = 0) -> str:
         """The last lines of its log, of what was written after `offset`."""

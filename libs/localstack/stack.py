@@ -5,15 +5,16 @@ import tempfile
 import threading
 import time
 from collections.abc import Callable, Collection, Mapping
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from types import TracebackType
 from typing import Self
 
 from localstack import processes, state, tools, watchdog
 from localstack.cassandra import CassandraNode
-from localstack.errors import NotReady, NotRunning, StackMismatch
+from localstack.errors import LocalStackError, NotReady, NotRunning, StackMismatch
 from localstack.kafka import KafkaBroker
 from localstack.ports import free_ports
 from localstack.postgres import PostgresServer
@@ -109,14 +110,7 @@ class Stack:
             self._prepare()
             if not self._detached and self._watchdog is None:
                 self._watchdog = watchdog.start(self.root)
-            before = {name for name, server in self._servers.items() if server.running}
-            try:
-                self._start_all(progress)
-            except BaseException:
-                for name, server in self._servers.items():
-                    if name not in before:
-                        server.discard()
-                raise
+            self._start_all(progress)
         return self
 
     def down(self, *, keep_data: bool = False) -> None:
@@ -128,16 +122,18 @@ class Stack:
             recorded = state.load(self.root)
             if recorded is not None:
                 self._adopt(recorded)
-            if keep_data:
-                with ThreadPoolExecutor(max_workers=len(self._servers) or 1) as pool:
-                    list(pool.map(Server.stop, self._servers.values()))
-                self._kill_strays()
-            else:
-                for server in self._servers.values():
-                    server.discard()
-                self._kill_strays()
-                for scratch in (*self._state.scratch, str(self.root)):
-                    shutil.rmtree(scratch, ignore_errors=False)
+            stop = Server.stop if keep_data else Server.discard
+            with ThreadPoolExecutor(max_workers=len(self._servers) or 1) as pool:
+                list(pool.map(stop, self._servers.values()))
+            self._kill_strays()
+            if recorded is None:
+                # Whatever else lies in the folder is not ours to remove.
+                if not any(self.root.iterdir()):
+                    self.root.rmdir()
+            elif not keep_data:
+                for folder in map(Path, (*recorded.scratch, str(self.root))):
+                    if folder.exists():
+                        shutil.rmtree(folder)
                 self._servers.clear()
         self._release()
 
@@ -233,6 +229,8 @@ class Stack:
         recorded = state.load(self.root)
         if recorded is None:
             self._kill_strays()
+            if any(self.root.iterdir()):
+                raise LocalStackError(f"{self.root} holds other things; a stack removes its folder in the end")
             self._choose()
             return
         if recorded.shape != self._wanted.shape:
@@ -299,13 +297,16 @@ class Stack:
         )
 
     def _refresh(self) -> None:
-        recorded = state.load(self.root)
-        if recorded is not None and recorded.shape == self._wanted.shape:
-            self._adopt(recorded)
+        with self._saving:
+            recorded = state.load(self.root)
+            if recorded is not None and recorded.shape == self._wanted.shape:
+                self._adopt(recorded)
 
     def _save(self, record: ServerRecord) -> None:
         with self._saving:
-            self._state = replace(self._state, servers={**self._state.servers, record.name: record})
+            # What is in the file is newer: another program may have restarted another server.
+            newest = state.load(self.root) or self._state
+            self._state = replace(newest, servers={**newest.servers, record.name: record})
             state.save(self.root, self._state)
 
     def _start_all(self, progress: ProgressCallback | None) -> None:
@@ -316,27 +317,36 @@ class Stack:
                 with said:
                     progress(happened)
 
-        def ring() -> None:
-            first, *others = self.cassandra_nodes
-            first.start(tell)
-            if others:
-                with ThreadPoolExecutor(max_workers=len(others)) as pool:
-                    list(pool.map(lambda node: node.start(tell), others))
-                began = time.monotonic()
-                self.await_ring()
-                message = f"the ring is complete: {len(others) + 1} nodes"
-                tell(Progress(first.name, message, time.monotonic() - began))
-
-        tasks: list[Callable[[], None]] = [ring] if self.cassandra_nodes else []
+        before = {name for name, server in self._servers.items() if server.running}
+        tasks: list[Callable[[], None]] = [partial(self._start_ring, tell)] if self.cassandra_nodes else []
         tasks += [
-            lambda server=server: server.start(tell)  # type: ignore[misc]
-            for server in self._servers.values()
-            if not isinstance(server, CassandraNode)
+            partial(server.start, tell) for server in self._servers.values() if not isinstance(server, CassandraNode)
         ]
         with ThreadPoolExecutor(max_workers=len(tasks)) as pool:
             futures = [pool.submit(task) for task in tasks]
-        for future in futures:
-            future.result()
+            try:
+                for future in as_completed(futures):
+                    future.result()
+            except BaseException:
+                # Also when interrupted: a start ends as soon as its process is gone.
+                while True:
+                    for name, server in self._servers.items():
+                        if name not in before:
+                            server.discard()
+                    if not wait(futures, timeout=_RING_POLL_SECONDS).not_done:
+                        break
+                raise
+
+    def _start_ring(self, tell: ProgressCallback) -> None:
+        first, *others = self.cassandra_nodes
+        first.start(tell)
+        if others:
+            with ThreadPoolExecutor(max_workers=len(others)) as pool:
+                list(pool.map(lambda node: node.start(tell), others))
+            began = time.monotonic()
+            self.await_ring()
+            message = f"the ring is complete: {len(others) + 1} nodes"
+            tell(Progress(first.name, message, time.monotonic() - began))
 
     def _kill_strays(self) -> None:
         """End processes that carry this folder's mark and are in nobody's record: their starter died."""

@@ -4,6 +4,7 @@ It waits at the end of a pipe whose other end only the starter holds. When the s
 ends, the pipe closes; the watchdog then takes the stack down. `python -m localstack.watchdog ROOT PID BIRTH`.
 """
 
+import contextlib
 import os
 import select
 import subprocess
@@ -12,6 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from localstack import processes
+from localstack.errors import NotRunning
 from localstack.processes import ProcessIdentity
 
 _RELEASED = b"released"
@@ -27,16 +29,14 @@ class Watchdog:
     def release(self) -> None:
         """Tell it that everything was stopped in order, and wait for its end."""
         assert self.child.stdin is not None
-        try:
+        with contextlib.suppress(BrokenPipeError):  # It is gone already, and there is nothing left to tell.
             self.child.stdin.write(_RELEASED)
-            self.child.stdin.close()
-        except BrokenPipeError:
-            pass  # It is gone already: somebody killed it, and there is nothing left to tell.
+        self.child.stdin.close()
         self.child.wait(timeout=30)
 
 
 def start(root: Path) -> Watchdog:
-    """Start a watchdog over the stack of this folder, for as long as the calling process lives."""
+    """Watch over the stack of this folder, which may not be there yet, for as long as the calling process lives."""
     owner = processes.identify(os.getpid())
     import_root = str(Path(__file__).parents[1])
     paths = os.pathsep.join(filter(None, (import_root, os.environ.get("PYTHONPATH"))))
@@ -55,22 +55,24 @@ def start(root: Path) -> Watchdog:
 
 def main(arguments: list[str]) -> int:
     """Wait for the owner's end, then take the stack down unless the owner did."""
-    root, pid, birth = Path(arguments[0]), int(arguments[1]), arguments[2]
-    owner = ProcessIdentity(pid, birth)
-    while True:
-        # A forked child of the owner may hold the pipe open, so the owner itself is looked at too.
-        readable, _, _ = select.select([0], [], [], _LOOK_SECONDS)
-        if readable:
-            if os.read(0, len(_RELEASED)) == _RELEASED:
-                return 0
-            break
-        if not processes.is_alive(owner):
-            break
+    root, pid, birth = arguments
+    if _released(ProcessIdentity(int(pid), birth)):
+        return 0
     from localstack.stack import Stack  # here, because the stack imports this module
 
-    if root.exists():
-        Stack.attach(root).down()
+    with contextlib.suppress(NotRunning):  # another watchdog, or the owner itself, was faster
+        Stack.attach(Path(root)).down()
     return 0
+
+
+def _released(owner: ProcessIdentity) -> bool:
+    """Whether the owner said that all is stopped; False when it ended without a word."""
+    while processes.is_alive(owner):
+        # Not for ever: a forked child of the owner may hold the pipe open beyond its end.
+        readable, _, _ = select.select([0], [], [], _LOOK_SECONDS)
+        if readable:
+            return os.read(0, len(_RELEASED)) == _RELEASED
+    return False
 
 
 if __name__ == "__main__":
