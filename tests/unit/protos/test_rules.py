@@ -134,6 +134,18 @@ def test_a_well_formed_request_passes(make: Callable[[], Message]) -> None:
     assert violations(make()) == set()
 
 
+def refills(request: lifecycle_commands_pb2.CreatePrescriptionRequest, count: int) -> None:
+    request.content.refills_allowed = count
+
+
+def never_taken(request: lifecycle_commands_pb2.CreatePrescriptionRequest) -> None:
+    request.content.dosage.steps.append(values_pb2.DoseStep(frequency=0))
+
+
+def taken_every_now_and_then(request: lifecycle_commands_pb2.CreatePrescriptionRequest) -> None:
+    request.content.dosage.steps.append(values_pb2.DoseStep(frequency=1, period=Decimal(value="often")))
+
+
 REFUSED: list[tuple[str, Callable[[], Message], Callable[..., object], str, str]] = [
     ("request_id missing", create, lambda m: m.ClearField("request_id"), "request_id", "required"),
     ("request_id no UUID", create, lambda m: setattr(m, "request_id", "42"), "request_id", "string.uuid"),
@@ -208,7 +220,6 @@ REFUSED: list[tuple[str, Callable[[], Message], Callable[..., object], str, str]
         "content.refills_allowed",
         "int32.gte_lte",
     ),
-    ("dosage missing", create, lambda m: m.content.ClearField("dosage"), "content.dosage", "required"),
     (
         "half a date",
         create,
@@ -237,9 +248,15 @@ REFUSED: list[tuple[str, Callable[[], Message], Callable[..., object], str, str]
     ("claim token missing", dispense, lambda m: m.ClearField("claim_token"), "claim_token", "required"),
     ("dispense_id no UUID", dispense, lambda m: setattr(m, "dispense_id", "1"), "dispense_id", "string.uuid"),
     ("product missing", dispense, lambda m: m.ClearField("product"), "product", "repeated.min_items"),
-    ("short close without reason", dispense, lambda m: setattr(m, "short_close", True), "", "short_close.reason"),
-    ("reason without short close", dispense, lambda m: m.short_close_reason.CopyFrom(REASON), "", "short_close.reason"),
-    ("partial reason not said", partial, lambda m: m.ClearField("partial_reason"), "partial_reason", "enum.not_in"),
+    (
+        "partial reason unheard of",
+        partial,
+        lambda m: setattr(m, "partial_reason", 9),
+        "partial_reason",
+        "enum.defined_only",
+    ),
+    ("frequency 0", create, never_taken, "content.dosage.steps.frequency", "int32.gte_lte"),
+    ("period no decimal", create, taken_every_now_and_then, "content.dosage.steps", "dose_step.period.decimal"),
     ("reason missing", cancel, lambda m: m.ClearField("reason"), "reason", "required"),
     ("reason empty", cancel, lambda m: m.reason.Clear(), "reason", "reason_code.given"),
     ("page too large", fetch_all, lambda m: setattr(m, "page_size", 201), "page_size", "int32.gte_lte"),

@@ -147,7 +147,8 @@ class PrescriptionCommandServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def SignPrescription(self, request, context):
-        """Takes the author's signature over the draft. Refuses: NOT_AUTHOR, HASH_MISMATCH, TWO_FACTOR_REQUIRED.
+        """Takes the author's signature over the draft, which counts as signed when the command takes effect. Refuses:
+        NOT_AUTHOR, HASH_MISMATCH, TWO_FACTOR_REQUIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -183,15 +184,16 @@ class PrescriptionCommandServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def DispensePartially(self, request, context):
-        """Hands out a part of the current fill. Refuses: NOT_CLAIM_HOLDER, QUANTITY_EXCEEDED, USE_DISPENSE, UNIT_MISMATCH,
-        SUBSTITUTION_NOT_ALLOWED, DUPLICATE_DISPENSE, PRESCRIPTION_EXPIRED.
+        """Hands out a part of the current fill, when the command takes effect. Refuses: NOT_CLAIM_HOLDER, QUANTITY_EXCEEDED,
+        USE_DISPENSE, UNIT_MISMATCH, SUBSTITUTION_NOT_ALLOWED, DUPLICATE_DISPENSE, PRESCRIPTION_EXPIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
     def DispenseMedication(self, request, context):
-        """Hands out the rest of the current fill, or closes it short. Refuses what DispensePartially refuses but USE_DISPENSE.
+        """Hands out the rest of the current fill, or closes it short, when the command takes effect. Refuses what DispensePartially
+        refuses but USE_DISPENSE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')
@@ -205,7 +207,7 @@ class PrescriptionCommandServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ReverseDispense(self, request, context):
-        """Undoes the last dispense. The caller is the pharmacy that made it. Refuses: NOT_CLAIM_HOLDER, DISPENSE_NOT_LAST,
+        """Undoes the last dispense. The caller acts for the pharmacy that made it. Refuses: NOT_CLAIM_HOLDER, DISPENSE_NOT_LAST,
         REVERSAL_TOO_LATE.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
@@ -234,7 +236,8 @@ class PrescriptionCommandServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def ExpirePrescription(self, request, context):
-        """Ends a prescription whose time, or whose open partial fill's time, ran out. The caller is the system. Refuses: NOT_YET_EXPIRED.
+        """Ends a prescription whose time, or whose open partial fill's time, ran out. The caller is the system.
+        Refuses: NOT_YET_EXPIRED.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

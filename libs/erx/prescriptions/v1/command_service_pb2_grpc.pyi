@@ -43,7 +43,9 @@ class PrescriptionCommandServiceStub:
     AmendPrescription: _grpc.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.AmendPrescriptionRequest, _lifecycle_commands_pb2.AmendPrescriptionResponse]
     """Rewrites a draft as a whole. The caller is its author. Refuses what CreatePrescription refuses, and NOT_AUTHOR, NO_CHANGE."""
     SignPrescription: _grpc.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.SignPrescriptionRequest, _lifecycle_commands_pb2.SignPrescriptionResponse]
-    """Takes the author's signature over the draft. Refuses: NOT_AUTHOR, HASH_MISMATCH, TWO_FACTOR_REQUIRED."""
+    """Takes the author's signature over the draft, which counts as signed when the command takes effect. Refuses:
+    NOT_AUTHOR, HASH_MISMATCH, TWO_FACTOR_REQUIRED.
+    """
     IssuePrescription: _grpc.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.IssuePrescriptionRequest, _lifecycle_commands_pb2.IssuePrescriptionResponse]
     """Releases a signed prescription to pharmacies and computes when it expires. The caller is the author or the author's agent."""
     NominatePharmacy: _grpc.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.NominatePharmacyRequest, _lifecycle_commands_pb2.NominatePharmacyResponse]
@@ -55,15 +57,17 @@ class PrescriptionCommandServiceStub:
     ReturnPrescription: _grpc.UnaryUnaryMultiCallable[_dispensing_commands_pb2.ReturnPrescriptionRequest, _dispensing_commands_pb2.ReturnPrescriptionResponse]
     """Gives a claimed prescription back, for any pharmacy to claim. Refuses: NOT_CLAIM_HOLDER."""
     DispensePartially: _grpc.UnaryUnaryMultiCallable[_dispensing_commands_pb2.DispensePartiallyRequest, _dispensing_commands_pb2.DispensePartiallyResponse]
-    """Hands out a part of the current fill. Refuses: NOT_CLAIM_HOLDER, QUANTITY_EXCEEDED, USE_DISPENSE, UNIT_MISMATCH,
-    SUBSTITUTION_NOT_ALLOWED, DUPLICATE_DISPENSE, PRESCRIPTION_EXPIRED.
+    """Hands out a part of the current fill, when the command takes effect. Refuses: NOT_CLAIM_HOLDER, QUANTITY_EXCEEDED,
+    USE_DISPENSE, UNIT_MISMATCH, SUBSTITUTION_NOT_ALLOWED, DUPLICATE_DISPENSE, PRESCRIPTION_EXPIRED.
     """
     DispenseMedication: _grpc.UnaryUnaryMultiCallable[_dispensing_commands_pb2.DispenseMedicationRequest, _dispensing_commands_pb2.DispenseMedicationResponse]
-    """Hands out the rest of the current fill, or closes it short. Refuses what DispensePartially refuses but USE_DISPENSE."""
+    """Hands out the rest of the current fill, or closes it short, when the command takes effect. Refuses what DispensePartially
+    refuses but USE_DISPENSE.
+    """
     RecordNotDispensed: _grpc.UnaryUnaryMultiCallable[_dispensing_commands_pb2.RecordNotDispensedRequest, _dispensing_commands_pb2.RecordNotDispensedResponse]
     """Ends a claimed prescription unfilled. Refuses: NOT_CLAIM_HOLDER."""
     ReverseDispense: _grpc.UnaryUnaryMultiCallable[_dispensing_commands_pb2.ReverseDispenseRequest, _dispensing_commands_pb2.ReverseDispenseResponse]
-    """Undoes the last dispense. The caller is the pharmacy that made it. Refuses: NOT_CLAIM_HOLDER, DISPENSE_NOT_LAST,
+    """Undoes the last dispense. The caller acts for the pharmacy that made it. Refuses: NOT_CLAIM_HOLDER, DISPENSE_NOT_LAST,
     REVERSAL_TOO_LATE.
     """
     CancelPrescription: _grpc.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.CancelPrescriptionRequest, _lifecycle_commands_pb2.CancelPrescriptionResponse]
@@ -73,7 +77,9 @@ class PrescriptionCommandServiceStub:
     ResumePrescription: _grpc.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.ResumePrescriptionRequest, _lifecycle_commands_pb2.ResumePrescriptionResponse]
     """Ends the hold. The caller is the author. Refuses: PRESCRIPTION_EXPIRED."""
     ExpirePrescription: _grpc.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.ExpirePrescriptionRequest, _lifecycle_commands_pb2.ExpirePrescriptionResponse]
-    """Ends a prescription whose time, or whose open partial fill's time, ran out. The caller is the system. Refuses: NOT_YET_EXPIRED."""
+    """Ends a prescription whose time, or whose open partial fill's time, ran out. The caller is the system.
+    Refuses: NOT_YET_EXPIRED.
+    """
     MarkEnteredInError: _grpc.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.MarkEnteredInErrorRequest, _lifecycle_commands_pb2.MarkEnteredInErrorResponse]
     """Declares the prescription void. The caller is the author. Refuses: DISPENSED_CANNOT_VOID."""
     ListAllowedCommands: _grpc.UnaryUnaryMultiCallable[_command_service_pb2.ListAllowedCommandsRequest, _command_service_pb2.ListAllowedCommandsResponse]
@@ -92,7 +98,9 @@ class PrescriptionCommandServiceAsyncStub(PrescriptionCommandServiceStub):
     AmendPrescription: _aio.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.AmendPrescriptionRequest, _lifecycle_commands_pb2.AmendPrescriptionResponse]  # type: ignore[assignment]
     """Rewrites a draft as a whole. The caller is its author. Refuses what CreatePrescription refuses, and NOT_AUTHOR, NO_CHANGE."""
     SignPrescription: _aio.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.SignPrescriptionRequest, _lifecycle_commands_pb2.SignPrescriptionResponse]  # type: ignore[assignment]
-    """Takes the author's signature over the draft. Refuses: NOT_AUTHOR, HASH_MISMATCH, TWO_FACTOR_REQUIRED."""
+    """Takes the author's signature over the draft, which counts as signed when the command takes effect. Refuses:
+    NOT_AUTHOR, HASH_MISMATCH, TWO_FACTOR_REQUIRED.
+    """
     IssuePrescription: _aio.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.IssuePrescriptionRequest, _lifecycle_commands_pb2.IssuePrescriptionResponse]  # type: ignore[assignment]
     """Releases a signed prescription to pharmacies and computes when it expires. The caller is the author or the author's agent."""
     NominatePharmacy: _aio.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.NominatePharmacyRequest, _lifecycle_commands_pb2.NominatePharmacyResponse]  # type: ignore[assignment]
@@ -104,15 +112,17 @@ class PrescriptionCommandServiceAsyncStub(PrescriptionCommandServiceStub):
     ReturnPrescription: _aio.UnaryUnaryMultiCallable[_dispensing_commands_pb2.ReturnPrescriptionRequest, _dispensing_commands_pb2.ReturnPrescriptionResponse]  # type: ignore[assignment]
     """Gives a claimed prescription back, for any pharmacy to claim. Refuses: NOT_CLAIM_HOLDER."""
     DispensePartially: _aio.UnaryUnaryMultiCallable[_dispensing_commands_pb2.DispensePartiallyRequest, _dispensing_commands_pb2.DispensePartiallyResponse]  # type: ignore[assignment]
-    """Hands out a part of the current fill. Refuses: NOT_CLAIM_HOLDER, QUANTITY_EXCEEDED, USE_DISPENSE, UNIT_MISMATCH,
-    SUBSTITUTION_NOT_ALLOWED, DUPLICATE_DISPENSE, PRESCRIPTION_EXPIRED.
+    """Hands out a part of the current fill, when the command takes effect. Refuses: NOT_CLAIM_HOLDER, QUANTITY_EXCEEDED,
+    USE_DISPENSE, UNIT_MISMATCH, SUBSTITUTION_NOT_ALLOWED, DUPLICATE_DISPENSE, PRESCRIPTION_EXPIRED.
     """
     DispenseMedication: _aio.UnaryUnaryMultiCallable[_dispensing_commands_pb2.DispenseMedicationRequest, _dispensing_commands_pb2.DispenseMedicationResponse]  # type: ignore[assignment]
-    """Hands out the rest of the current fill, or closes it short. Refuses what DispensePartially refuses but USE_DISPENSE."""
+    """Hands out the rest of the current fill, or closes it short, when the command takes effect. Refuses what DispensePartially
+    refuses but USE_DISPENSE.
+    """
     RecordNotDispensed: _aio.UnaryUnaryMultiCallable[_dispensing_commands_pb2.RecordNotDispensedRequest, _dispensing_commands_pb2.RecordNotDispensedResponse]  # type: ignore[assignment]
     """Ends a claimed prescription unfilled. Refuses: NOT_CLAIM_HOLDER."""
     ReverseDispense: _aio.UnaryUnaryMultiCallable[_dispensing_commands_pb2.ReverseDispenseRequest, _dispensing_commands_pb2.ReverseDispenseResponse]  # type: ignore[assignment]
-    """Undoes the last dispense. The caller is the pharmacy that made it. Refuses: NOT_CLAIM_HOLDER, DISPENSE_NOT_LAST,
+    """Undoes the last dispense. The caller acts for the pharmacy that made it. Refuses: NOT_CLAIM_HOLDER, DISPENSE_NOT_LAST,
     REVERSAL_TOO_LATE.
     """
     CancelPrescription: _aio.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.CancelPrescriptionRequest, _lifecycle_commands_pb2.CancelPrescriptionResponse]  # type: ignore[assignment]
@@ -122,7 +132,9 @@ class PrescriptionCommandServiceAsyncStub(PrescriptionCommandServiceStub):
     ResumePrescription: _aio.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.ResumePrescriptionRequest, _lifecycle_commands_pb2.ResumePrescriptionResponse]  # type: ignore[assignment]
     """Ends the hold. The caller is the author. Refuses: PRESCRIPTION_EXPIRED."""
     ExpirePrescription: _aio.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.ExpirePrescriptionRequest, _lifecycle_commands_pb2.ExpirePrescriptionResponse]  # type: ignore[assignment]
-    """Ends a prescription whose time, or whose open partial fill's time, ran out. The caller is the system. Refuses: NOT_YET_EXPIRED."""
+    """Ends a prescription whose time, or whose open partial fill's time, ran out. The caller is the system.
+    Refuses: NOT_YET_EXPIRED.
+    """
     MarkEnteredInError: _aio.UnaryUnaryMultiCallable[_lifecycle_commands_pb2.MarkEnteredInErrorRequest, _lifecycle_commands_pb2.MarkEnteredInErrorResponse]  # type: ignore[assignment]
     """Declares the prescription void. The caller is the author. Refuses: DISPENSED_CANNOT_VOID."""
     ListAllowedCommands: _aio.UnaryUnaryMultiCallable[_command_service_pb2.ListAllowedCommandsRequest, _command_service_pb2.ListAllowedCommandsResponse]  # type: ignore[assignment]
@@ -156,7 +168,9 @@ class PrescriptionCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _lifecycle_commands_pb2.SignPrescriptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lifecycle_commands_pb2.SignPrescriptionResponse, _abc.Awaitable[_lifecycle_commands_pb2.SignPrescriptionResponse]]:
-        """Takes the author's signature over the draft. Refuses: NOT_AUTHOR, HASH_MISMATCH, TWO_FACTOR_REQUIRED."""
+        """Takes the author's signature over the draft, which counts as signed when the command takes effect. Refuses:
+        NOT_AUTHOR, HASH_MISMATCH, TWO_FACTOR_REQUIRED.
+        """
 
     @_abc_1.abstractmethod
     def IssuePrescription(
@@ -198,8 +212,8 @@ class PrescriptionCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispensing_commands_pb2.DispensePartiallyRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispensing_commands_pb2.DispensePartiallyResponse, _abc.Awaitable[_dispensing_commands_pb2.DispensePartiallyResponse]]:
-        """Hands out a part of the current fill. Refuses: NOT_CLAIM_HOLDER, QUANTITY_EXCEEDED, USE_DISPENSE, UNIT_MISMATCH,
-        SUBSTITUTION_NOT_ALLOWED, DUPLICATE_DISPENSE, PRESCRIPTION_EXPIRED.
+        """Hands out a part of the current fill, when the command takes effect. Refuses: NOT_CLAIM_HOLDER, QUANTITY_EXCEEDED,
+        USE_DISPENSE, UNIT_MISMATCH, SUBSTITUTION_NOT_ALLOWED, DUPLICATE_DISPENSE, PRESCRIPTION_EXPIRED.
         """
 
     @_abc_1.abstractmethod
@@ -208,7 +222,9 @@ class PrescriptionCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispensing_commands_pb2.DispenseMedicationRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispensing_commands_pb2.DispenseMedicationResponse, _abc.Awaitable[_dispensing_commands_pb2.DispenseMedicationResponse]]:
-        """Hands out the rest of the current fill, or closes it short. Refuses what DispensePartially refuses but USE_DISPENSE."""
+        """Hands out the rest of the current fill, or closes it short, when the command takes effect. Refuses what DispensePartially
+        refuses but USE_DISPENSE.
+        """
 
     @_abc_1.abstractmethod
     def RecordNotDispensed(
@@ -224,7 +240,7 @@ class PrescriptionCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _dispensing_commands_pb2.ReverseDispenseRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_dispensing_commands_pb2.ReverseDispenseResponse, _abc.Awaitable[_dispensing_commands_pb2.ReverseDispenseResponse]]:
-        """Undoes the last dispense. The caller is the pharmacy that made it. Refuses: NOT_CLAIM_HOLDER, DISPENSE_NOT_LAST,
+        """Undoes the last dispense. The caller acts for the pharmacy that made it. Refuses: NOT_CLAIM_HOLDER, DISPENSE_NOT_LAST,
         REVERSAL_TOO_LATE.
         """
 
@@ -258,7 +274,9 @@ class PrescriptionCommandServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _lifecycle_commands_pb2.ExpirePrescriptionRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_lifecycle_commands_pb2.ExpirePrescriptionResponse, _abc.Awaitable[_lifecycle_commands_pb2.ExpirePrescriptionResponse]]:
-        """Ends a prescription whose time, or whose open partial fill's time, ran out. The caller is the system. Refuses: NOT_YET_EXPIRED."""
+        """Ends a prescription whose time, or whose open partial fill's time, ran out. The caller is the system.
+        Refuses: NOT_YET_EXPIRED.
+        """
 
     @_abc_1.abstractmethod
     def MarkEnteredInError(

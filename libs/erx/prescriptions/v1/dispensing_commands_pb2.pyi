@@ -129,7 +129,7 @@ class ReturnPrescriptionRequest(_message.Message):
 
     @_builtins.property
     def reason(self) -> _values_pb2.ReasonCode:
-        """Why."""
+        """Why; absent = not said."""
 
     def __init__(
         self,
@@ -200,7 +200,6 @@ class DispensePartiallyRequest(_message.Message):
     DAYS_SUPPLY_FIELD_NUMBER: _builtins.int
     LOT_FIELD_NUMBER: _builtins.int
     PHARMACIST_FIELD_NUMBER: _builtins.int
-    HANDOVER_TIME_FIELD_NUMBER: _builtins.int
     PARTIAL_REASON_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The command's id, a UUID (AIP-155). A retry carries the same one and has the same effect once."""
@@ -217,7 +216,7 @@ class DispensePartiallyRequest(_message.Message):
     lot: _builtins.str
     """The lot; empty when not said."""
     partial_reason: _enums_pb2.PartialReason.ValueType
-    """Why less than the rest is handed out."""
+    """Why less than the rest is handed out. For schedule II it decides how long the rest stays owed."""
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
         """When it takes effect; absent = now. Only some roles may backdate."""
@@ -232,11 +231,7 @@ class DispensePartiallyRequest(_message.Message):
 
     @_builtins.property
     def pharmacist(self) -> _parties_pb2.PersonRef:
-        """The pharmacist in charge."""
-
-    @_builtins.property
-    def handover_time(self) -> _timestamp_pb2.Timestamp:
-        """When the patient received it; absent = when the command takes effect."""
+        """The pharmacist in charge; absent = not said."""
 
     def __init__(
         self,
@@ -252,12 +247,11 @@ class DispensePartiallyRequest(_message.Message):
         days_supply: _builtins.int | None = ...,
         lot: _builtins.str = ...,
         pharmacist: _parties_pb2.PersonRef | None = ...,
-        handover_time: _timestamp_pb2.Timestamp | None = ...,
         partial_reason: _enums_pb2.PartialReason.ValueType = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_expected_version", b"_expected_version", "days_supply", b"days_supply", "effective_time", b"effective_time", "expected_version", b"expected_version", "handover_time", b"handover_time", "pharmacist", b"pharmacist", "quantity", b"quantity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_expected_version", b"_expected_version", "days_supply", b"days_supply", "effective_time", b"effective_time", "expected_version", b"expected_version", "pharmacist", b"pharmacist", "quantity", b"quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_expected_version", b"_expected_version", "claim_token", b"claim_token", "days_supply", b"days_supply", "dispense_id", b"dispense_id", "effective_time", b"effective_time", "expected_version", b"expected_version", "handover_time", b"handover_time", "lot", b"lot", "partial_reason", b"partial_reason", "pharmacist", b"pharmacist", "prescription_id", b"prescription_id", "product", b"product", "quantity", b"quantity", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_expected_version", b"_expected_version", "claim_token", b"claim_token", "days_supply", b"days_supply", "dispense_id", b"dispense_id", "effective_time", b"effective_time", "expected_version", b"expected_version", "lot", b"lot", "partial_reason", b"partial_reason", "pharmacist", b"pharmacist", "prescription_id", b"prescription_id", "product", b"product", "quantity", b"quantity", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__days_supply: _TypeAlias = _typing.Literal["days_supply"]  # noqa: Y015
     _WhichOneofArgType__days_supply: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply"]  # noqa: Y015
@@ -319,10 +313,8 @@ class DispenseMedicationRequest(_message.Message):
     DAYS_SUPPLY_FIELD_NUMBER: _builtins.int
     LOT_FIELD_NUMBER: _builtins.int
     PHARMACIST_FIELD_NUMBER: _builtins.int
-    HANDOVER_TIME_FIELD_NUMBER: _builtins.int
     PARTIAL_REASON_FIELD_NUMBER: _builtins.int
     SHORT_CLOSE_FIELD_NUMBER: _builtins.int
-    SHORT_CLOSE_REASON_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The command's id, a UUID (AIP-155). A retry carries the same one and has the same effect once."""
     prescription_id: _builtins.str
@@ -338,9 +330,9 @@ class DispenseMedicationRequest(_message.Message):
     lot: _builtins.str
     """The lot; empty when not said."""
     partial_reason: _enums_pb2.PartialReason.ValueType
-    """Why less than the rest is handed out; only with `short_close`."""
+    """Why the fill is closed short; needed with `short_close`."""
     short_close: _builtins.bool
-    """Whether to close the fill with less than its quantity."""
+    """Whether to close the fill with less than its quantity, so that the rest is no longer owed."""
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
         """When it takes effect; absent = now. Only some roles may backdate."""
@@ -355,15 +347,7 @@ class DispenseMedicationRequest(_message.Message):
 
     @_builtins.property
     def pharmacist(self) -> _parties_pb2.PersonRef:
-        """The pharmacist in charge."""
-
-    @_builtins.property
-    def handover_time(self) -> _timestamp_pb2.Timestamp:
-        """When the patient received it; absent = when the command takes effect."""
-
-    @_builtins.property
-    def short_close_reason(self) -> _values_pb2.ReasonCode:
-        """Why the fill is closed so; needed with `short_close`."""
+        """The pharmacist in charge; absent = not said."""
 
     def __init__(
         self,
@@ -379,14 +363,12 @@ class DispenseMedicationRequest(_message.Message):
         days_supply: _builtins.int | None = ...,
         lot: _builtins.str = ...,
         pharmacist: _parties_pb2.PersonRef | None = ...,
-        handover_time: _timestamp_pb2.Timestamp | None = ...,
         partial_reason: _enums_pb2.PartialReason.ValueType = ...,
         short_close: _builtins.bool = ...,
-        short_close_reason: _values_pb2.ReasonCode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_expected_version", b"_expected_version", "days_supply", b"days_supply", "effective_time", b"effective_time", "expected_version", b"expected_version", "handover_time", b"handover_time", "pharmacist", b"pharmacist", "quantity", b"quantity", "short_close_reason", b"short_close_reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_expected_version", b"_expected_version", "days_supply", b"days_supply", "effective_time", b"effective_time", "expected_version", b"expected_version", "pharmacist", b"pharmacist", "quantity", b"quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_expected_version", b"_expected_version", "claim_token", b"claim_token", "days_supply", b"days_supply", "dispense_id", b"dispense_id", "effective_time", b"effective_time", "expected_version", b"expected_version", "handover_time", b"handover_time", "lot", b"lot", "partial_reason", b"partial_reason", "pharmacist", b"pharmacist", "prescription_id", b"prescription_id", "product", b"product", "quantity", b"quantity", "request_id", b"request_id", "short_close", b"short_close", "short_close_reason", b"short_close_reason"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_expected_version", b"_expected_version", "claim_token", b"claim_token", "days_supply", b"days_supply", "dispense_id", b"dispense_id", "effective_time", b"effective_time", "expected_version", b"expected_version", "lot", b"lot", "partial_reason", b"partial_reason", "pharmacist", b"pharmacist", "prescription_id", b"prescription_id", "product", b"product", "quantity", b"quantity", "request_id", b"request_id", "short_close", b"short_close"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__days_supply: _TypeAlias = _typing.Literal["days_supply"]  # noqa: Y015
     _WhichOneofArgType__days_supply: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply"]  # noqa: Y015
@@ -525,10 +507,8 @@ class ReverseDispenseRequest(_message.Message):
     PRESCRIPTION_ID_FIELD_NUMBER: _builtins.int
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
     EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
-    PHARMACY_FIELD_NUMBER: _builtins.int
     DISPENSE_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
-    CLAIM_TOKEN_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The command's id, a UUID (AIP-155). A retry carries the same one and has the same effect once."""
     prescription_id: _builtins.str
@@ -537,19 +517,13 @@ class ReverseDispenseRequest(_message.Message):
     """The version the caller decided on; at any other the command is refused with VERSION_CONFLICT."""
     dispense_id: _builtins.str
     """The dispense to undo."""
-    claim_token: _builtins.str
-    """The token of the claim the dispense was made under; may be empty once that claim is over."""
     @_builtins.property
     def effective_time(self) -> _timestamp_pb2.Timestamp:
         """When it takes effect; absent = now. Only some roles may backdate."""
 
     @_builtins.property
-    def pharmacy(self) -> _parties_pb2.PharmacyRef:
-        """The pharmacy that made the dispense."""
-
-    @_builtins.property
     def reason(self) -> _values_pb2.ReasonCode:
-        """Why."""
+        """Why; absent = not said."""
 
     def __init__(
         self,
@@ -558,14 +532,12 @@ class ReverseDispenseRequest(_message.Message):
         prescription_id: _builtins.str = ...,
         expected_version: _builtins.int | None = ...,
         effective_time: _timestamp_pb2.Timestamp | None = ...,
-        pharmacy: _parties_pb2.PharmacyRef | None = ...,
         dispense_id: _builtins.str = ...,
         reason: _values_pb2.ReasonCode | None = ...,
-        claim_token: _builtins.str = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "effective_time", b"effective_time", "expected_version", b"expected_version", "pharmacy", b"pharmacy", "reason", b"reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "effective_time", b"effective_time", "expected_version", b"expected_version", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "claim_token", b"claim_token", "dispense_id", b"dispense_id", "effective_time", b"effective_time", "expected_version", b"expected_version", "pharmacy", b"pharmacy", "prescription_id", b"prescription_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "dispense_id", b"dispense_id", "effective_time", b"effective_time", "expected_version", b"expected_version", "prescription_id", b"prescription_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015

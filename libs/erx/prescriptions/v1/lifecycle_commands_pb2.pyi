@@ -195,7 +195,6 @@ class SignPrescriptionRequest(_message.Message):
     ALGORITHM_FIELD_NUMBER: _builtins.int
     CERTIFICATE_ID_FIELD_NUMBER: _builtins.int
     FACTORS_FIELD_NUMBER: _builtins.int
-    SIGN_TIME_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The command's id, a UUID (AIP-155). A retry carries the same one and has the same effect once."""
     prescription_id: _builtins.str
@@ -218,10 +217,6 @@ class SignPrescriptionRequest(_message.Message):
     def factors(self) -> _containers.RepeatedScalarFieldContainer[_enums_pb2.SigningFactor.ValueType]:
         """What the signer proved, each kind once."""
 
-    @_builtins.property
-    def sign_time(self) -> _timestamp_pb2.Timestamp:
-        """When it was signed; absent = when the command takes effect."""
-
     def __init__(
         self,
         *,
@@ -234,11 +229,10 @@ class SignPrescriptionRequest(_message.Message):
         algorithm: _builtins.str = ...,
         certificate_id: _builtins.str = ...,
         factors: _abc.Iterable[_enums_pb2.SigningFactor.ValueType] | None = ...,
-        sign_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "effective_time", b"effective_time", "expected_version", b"expected_version", "sign_time", b"sign_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "effective_time", b"effective_time", "expected_version", b"expected_version"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "algorithm", b"algorithm", "certificate_id", b"certificate_id", "content_sha256", b"content_sha256", "effective_time", b"effective_time", "expected_version", b"expected_version", "factors", b"factors", "prescription_id", b"prescription_id", "request_id", b"request_id", "sign_time", b"sign_time", "signature", b"signature"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "algorithm", b"algorithm", "certificate_id", b"certificate_id", "content_sha256", b"content_sha256", "effective_time", b"effective_time", "expected_version", b"expected_version", "factors", b"factors", "prescription_id", b"prescription_id", "request_id", b"request_id", "signature", b"signature"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
@@ -441,7 +435,6 @@ class CancelPrescriptionRequest(_message.Message):
     EXPECTED_VERSION_FIELD_NUMBER: _builtins.int
     EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
-    REQUESTED_BY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The command's id, a UUID (AIP-155). A retry carries the same one and has the same effect once."""
     prescription_id: _builtins.str
@@ -456,10 +449,6 @@ class CancelPrescriptionRequest(_message.Message):
     def reason(self) -> _values_pb2.ReasonCode:
         """Why."""
 
-    @_builtins.property
-    def requested_by(self) -> _parties_pb2.PersonRef:
-        """Who asked for it; absent = the caller."""
-
     def __init__(
         self,
         *,
@@ -468,11 +457,10 @@ class CancelPrescriptionRequest(_message.Message):
         expected_version: _builtins.int | None = ...,
         effective_time: _timestamp_pb2.Timestamp | None = ...,
         reason: _values_pb2.ReasonCode | None = ...,
-        requested_by: _parties_pb2.PersonRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "effective_time", b"effective_time", "expected_version", b"expected_version", "reason", b"reason", "requested_by", b"requested_by"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "effective_time", b"effective_time", "expected_version", b"expected_version", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "effective_time", b"effective_time", "expected_version", b"expected_version", "prescription_id", b"prescription_id", "reason", b"reason", "request_id", b"request_id", "requested_by", b"requested_by"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "effective_time", b"effective_time", "expected_version", b"expected_version", "prescription_id", b"prescription_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015
@@ -763,7 +751,7 @@ class MarkEnteredInErrorRequest(_message.Message):
 
     @_builtins.property
     def reason(self) -> _values_pb2.ReasonCode:
-        """Why."""
+        """Why; absent = not said."""
 
     def __init__(
         self,

@@ -74,10 +74,10 @@ class PrescriptionContent(_message.Message):
 
     @_builtins.property
     def dosage(self) -> _values_pb2.Dosage:
-        """How it is taken."""
+        """How it is taken; absent = not said."""
 
     @_builtins.property
-    def reason(self) -> _values_pb2.ReasonCode:
+    def reason(self) -> _values_pb2.Coding:
         """What it is for; absent = not said."""
 
     @_builtins.property
@@ -102,7 +102,7 @@ class PrescriptionContent(_message.Message):
         refills_allowed: _builtins.int = ...,
         dosage: _values_pb2.Dosage | None = ...,
         substitution: _enums_pb2.Substitution.ValueType = ...,
-        reason: _values_pb2.ReasonCode | None = ...,
+        reason: _values_pb2.Coding | None = ...,
         earliest_fill: _date_pb2.Date | None = ...,
         prior_prescription_id: _builtins.str = ...,
         nominated: _parties_pb2.PharmacyRef | None = ...,
@@ -119,7 +119,9 @@ Global___PrescriptionContent: _TypeAlias = PrescriptionContent  # noqa: Y015
 
 @_typing.final
 class Prescription(_message.Message):
-    """A prescription of one medication, as it is at one version. Every field is set by the service."""
+    """A prescription of one medication, as it is at one version. Every field is set by the service. The query service sets all that
+    is known; the command service leaves out what its decisions do not rest on, and absent then means not told.
+    """
 
     DESCRIPTOR: _descriptor.Descriptor
 
@@ -162,7 +164,7 @@ class Prescription(_message.Message):
     fills_done: _builtins.int
     """How many fills are done."""
     refills_remaining: _builtins.int
-    """How many fills may still follow the one that is current or next."""
+    """How many fills may still follow the one that is current or next; 0 also when every fill is done."""
     @_builtins.property
     def content(self) -> Global___PrescriptionContent:
         """What was written."""
@@ -205,9 +207,7 @@ class Prescription(_message.Message):
 
     @_builtins.property
     def dispenses(self) -> _containers.RepeatedCompositeFieldContainer[Global___Dispense]:
-        """Dispenses, oldest first. The command service keeps those of the current fill and the last of the one before; the
-        query service keeps all.
-        """
+        """Dispenses, oldest first. Those that were undone are told by the query service alone, marked as `reversed`."""
 
     @_builtins.property
     def quantity_dispensed_this_fill(self) -> _values_pb2.Quantity:
@@ -235,7 +235,7 @@ class Prescription(_message.Message):
 
     @_builtins.property
     def quantity_forfeited(self) -> _values_pb2.Quantity:
-        """What of the fill then open could no longer be handed out when it expired; absent unless that happened."""
+        """All that was still owed when it expired, every refill left included; absent unless that happened."""
 
     @_builtins.property
     def allowed_commands(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
@@ -384,7 +384,6 @@ class Dispense(_message.Message):
     PARTIAL_REASON_FIELD_NUMBER: _builtins.int
     SUBSTITUTED_FIELD_NUMBER: _builtins.int
     SHORT_CLOSE_FIELD_NUMBER: _builtins.int
-    SHORT_CLOSE_REASON_FIELD_NUMBER: _builtins.int
     REVERSED_FIELD_NUMBER: _builtins.int
     dispense_id: _builtins.str
     """The dispense's id, a UUID."""
@@ -424,10 +423,6 @@ class Dispense(_message.Message):
     def handover_time(self) -> _timestamp_pb2.Timestamp:
         """When the patient received it."""
 
-    @_builtins.property
-    def short_close_reason(self) -> _values_pb2.ReasonCode:
-        """Why it was closed so; absent unless `short_close`."""
-
     def __init__(
         self,
         *,
@@ -444,12 +439,11 @@ class Dispense(_message.Message):
         partial_reason: _enums_pb2.PartialReason.ValueType = ...,
         substituted: _builtins.bool = ...,
         short_close: _builtins.bool = ...,
-        short_close_reason: _values_pb2.ReasonCode | None = ...,
         reversed: _builtins.bool = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_fill_number", b"_fill_number", "days_supply", b"days_supply", "fill_number", b"fill_number", "handover_time", b"handover_time", "pharmacist", b"pharmacist", "pharmacy", b"pharmacy", "quantity", b"quantity", "short_close_reason", b"short_close_reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_fill_number", b"_fill_number", "days_supply", b"days_supply", "fill_number", b"fill_number", "handover_time", b"handover_time", "pharmacist", b"pharmacist", "pharmacy", b"pharmacy", "quantity", b"quantity"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_fill_number", b"_fill_number", "days_supply", b"days_supply", "dispense_id", b"dispense_id", "fill_number", b"fill_number", "handover_time", b"handover_time", "lot", b"lot", "partial", b"partial", "partial_reason", b"partial_reason", "pharmacist", b"pharmacist", "pharmacy", b"pharmacy", "product", b"product", "quantity", b"quantity", "reversed", b"reversed", "short_close", b"short_close", "short_close_reason", b"short_close_reason", "substituted", b"substituted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_fill_number", b"_fill_number", "days_supply", b"days_supply", "dispense_id", b"dispense_id", "fill_number", b"fill_number", "handover_time", b"handover_time", "lot", b"lot", "partial", b"partial", "partial_reason", b"partial_reason", "pharmacist", b"pharmacist", "pharmacy", b"pharmacy", "product", b"product", "quantity", b"quantity", "reversed", b"reversed", "short_close", b"short_close", "substituted", b"substituted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__days_supply: _TypeAlias = _typing.Literal["days_supply"]  # noqa: Y015
     _WhichOneofArgType__days_supply: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply"]  # noqa: Y015

@@ -77,10 +77,10 @@ class PrescriptionContent(_message.Message):
 
     @_builtins.property
     def dosage(self) -> _values_pb2.Dosage:
-        """How it is taken."""
+        """How it is taken; absent = not said."""
 
     @_builtins.property
-    def reason(self) -> _values_pb2.ReasonCode:
+    def reason(self) -> _values_pb2.Coding:
         """What it is for; absent = not said."""
 
     @_builtins.property
@@ -105,7 +105,7 @@ class PrescriptionContent(_message.Message):
         refills_allowed: _builtins.int = ...,
         dosage: _values_pb2.Dosage | None = ...,
         substitution: _enums_pb2.Substitution.ValueType = ...,
-        reason: _values_pb2.ReasonCode | None = ...,
+        reason: _values_pb2.Coding | None = ...,
         earliest_fill: _date_pb2.Date | None = ...,
         prior_prescription_id: _builtins.str = ...,
         nominated: _parties_pb2.PharmacyRef | None = ...,

@@ -71,7 +71,7 @@ class PrescriptionReturned(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def reason(self) -> _values_pb2.ReasonCode:
-        """Why."""
+        """Why; absent = not said."""
 
     def __init__(
         self,
@@ -89,7 +89,7 @@ Global___PrescriptionReturned: _TypeAlias = PrescriptionReturned  # noqa: Y015
 @_typing.final
 class MedicationPartiallyDispensed(_message.Message):
     """A part of the fill was handed out; the rest is owed.
-    Fields 14 and 15 are those of `MedicationDispensed` alone.
+    Field 14 is that of `MedicationDispensed` alone.
     """
 
     DESCRIPTOR: _descriptor.Descriptor
@@ -118,7 +118,7 @@ class MedicationPartiallyDispensed(_message.Message):
     lot: _builtins.str
     """The lot; empty when not said."""
     partial_reason: _enums_pb2.PartialReason.ValueType
-    """Why less than the rest was handed out."""
+    """Why less than the rest was handed out; unspecified = unknown."""
     substituted: _builtins.bool
     """Whether an equal product was handed out instead of the one prescribed."""
     @_builtins.property
@@ -139,7 +139,7 @@ class MedicationPartiallyDispensed(_message.Message):
 
     @_builtins.property
     def pharmacist(self) -> _parties_pb2.PersonRef:
-        """The pharmacist in charge."""
+        """The pharmacist in charge; absent = not said."""
 
     @_builtins.property
     def handed_over_at(self) -> _timestamp_pb2.Timestamp:
@@ -201,7 +201,6 @@ class MedicationDispensed(_message.Message):
     PARTIAL_REASON_FIELD_NUMBER: _builtins.int
     SUBSTITUTED_FIELD_NUMBER: _builtins.int
     SHORT_CLOSE_FIELD_NUMBER: _builtins.int
-    SHORT_CLOSE_REASON_FIELD_NUMBER: _builtins.int
     dispense_id: _builtins.str
     """The dispense's id, a UUID."""
     fill_number: _builtins.int
@@ -213,11 +212,11 @@ class MedicationDispensed(_message.Message):
     lot: _builtins.str
     """The lot; empty when not said."""
     partial_reason: _enums_pb2.PartialReason.ValueType
-    """Why less than the rest was handed out; unspecified when the fill is whole."""
+    """Why the fill was closed short; unspecified when it is whole, or unknown."""
     substituted: _builtins.bool
     """Whether an equal product was handed out instead of the one prescribed."""
     short_close: _builtins.bool
-    """Whether the fill was closed with less than its quantity."""
+    """Whether the fill was closed with less than its quantity, so that the rest is no longer owed."""
     @_builtins.property
     def pharmacy(self) -> _parties_pb2.PharmacyRef:
         """The pharmacy."""
@@ -236,15 +235,11 @@ class MedicationDispensed(_message.Message):
 
     @_builtins.property
     def pharmacist(self) -> _parties_pb2.PersonRef:
-        """The pharmacist in charge."""
+        """The pharmacist in charge; absent = not said."""
 
     @_builtins.property
     def handed_over_at(self) -> _timestamp_pb2.Timestamp:
         """When the patient received it."""
-
-    @_builtins.property
-    def short_close_reason(self) -> _values_pb2.ReasonCode:
-        """Why it was closed so; absent unless `short_close`."""
 
     def __init__(
         self,
@@ -263,11 +258,10 @@ class MedicationDispensed(_message.Message):
         partial_reason: _enums_pb2.PartialReason.ValueType = ...,
         substituted: _builtins.bool = ...,
         short_close: _builtins.bool = ...,
-        short_close_reason: _values_pb2.ReasonCode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_fill_number", b"_fill_number", "_refills_remaining", b"_refills_remaining", "days_supply", b"days_supply", "fill_number", b"fill_number", "handed_over_at", b"handed_over_at", "pharmacist", b"pharmacist", "pharmacy", b"pharmacy", "quantity", b"quantity", "quantity_dispensed_this_fill", b"quantity_dispensed_this_fill", "refills_remaining", b"refills_remaining", "short_close_reason", b"short_close_reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_fill_number", b"_fill_number", "_refills_remaining", b"_refills_remaining", "days_supply", b"days_supply", "fill_number", b"fill_number", "handed_over_at", b"handed_over_at", "pharmacist", b"pharmacist", "pharmacy", b"pharmacy", "quantity", b"quantity", "quantity_dispensed_this_fill", b"quantity_dispensed_this_fill", "refills_remaining", b"refills_remaining"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_fill_number", b"_fill_number", "_refills_remaining", b"_refills_remaining", "days_supply", b"days_supply", "dispense_id", b"dispense_id", "fill_number", b"fill_number", "handed_over_at", b"handed_over_at", "lot", b"lot", "partial_reason", b"partial_reason", "pharmacist", b"pharmacist", "pharmacy", b"pharmacy", "product", b"product", "quantity", b"quantity", "quantity_dispensed_this_fill", b"quantity_dispensed_this_fill", "refills_remaining", b"refills_remaining", "short_close", b"short_close", "short_close_reason", b"short_close_reason", "substituted", b"substituted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_fill_number", b"_fill_number", "_refills_remaining", b"_refills_remaining", "days_supply", b"days_supply", "dispense_id", b"dispense_id", "fill_number", b"fill_number", "handed_over_at", b"handed_over_at", "lot", b"lot", "partial_reason", b"partial_reason", "pharmacist", b"pharmacist", "pharmacy", b"pharmacy", "product", b"product", "quantity", b"quantity", "quantity_dispensed_this_fill", b"quantity_dispensed_this_fill", "refills_remaining", b"refills_remaining", "short_close", b"short_close", "substituted", b"substituted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__days_supply: _TypeAlias = _typing.Literal["days_supply"]  # noqa: Y015
     _WhichOneofArgType__days_supply: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply"]  # noqa: Y015
@@ -325,7 +319,7 @@ class DispenseReversed(_message.Message):
     """The dispense that was undone."""
     @_builtins.property
     def reason(self) -> _values_pb2.ReasonCode:
-        """Why."""
+        """Why; absent = not said."""
 
     @_builtins.property
     def quantity_restored(self) -> _values_pb2.Quantity:

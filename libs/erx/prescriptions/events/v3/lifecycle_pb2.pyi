@@ -202,7 +202,7 @@ class PrescriptionCancelled(_message.Message):
 
     @_builtins.property
     def requested_by(self) -> _parties_pb2.PersonRef:
-        """Who asked for it; absent = the actor."""
+        """Who asked for it."""
 
     def __init__(
         self,
@@ -286,7 +286,7 @@ class PrescriptionExpired(_message.Message):
 
     @_builtins.property
     def quantity_forfeited(self) -> _values_pb2.Quantity:
-        """What of the fill then open can no longer be handed out; absent when no fill was open."""
+        """All that was still owed: the rest of the fill that was open or next, and every refill left."""
 
     def __init__(
         self,
@@ -311,7 +311,7 @@ class PrescriptionEnteredInError(_message.Message):
     REASON_FIELD_NUMBER: _builtins.int
     @_builtins.property
     def reason(self) -> _values_pb2.ReasonCode:
-        """Why."""
+        """Why; absent = not said."""
 
     def __init__(
         self,

@@ -158,7 +158,7 @@ class DoseStep(_message.Message):
     PERIOD_UNIT_FIELD_NUMBER: _builtins.int
     ROUTE_FIELD_NUMBER: _builtins.int
     frequency: _builtins.int
-    """How many times in one period; 0 = not said."""
+    """How many times in one period; absent = not said."""
     period_unit: _builtins.str
     """The unit of the period as a UCUM code, for example `d` or `h`."""
     @_builtins.property
@@ -182,15 +182,17 @@ class DoseStep(_message.Message):
         *,
         dose: Global___Quantity | None = ...,
         dose_high: Global___Quantity | None = ...,
-        frequency: _builtins.int = ...,
+        frequency: _builtins.int | None = ...,
         period: _decimal_pb2.Decimal | None = ...,
         period_unit: _builtins.str = ...,
         route: Global___Coding | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["dose", b"dose", "dose_high", b"dose_high", "period", b"period", "route", b"route"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_frequency", b"_frequency", "dose", b"dose", "dose_high", b"dose_high", "frequency", b"frequency", "period", b"period", "route", b"route"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["dose", b"dose", "dose_high", b"dose_high", "frequency", b"frequency", "period", b"period", "period_unit", b"period_unit", "route", b"route"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_frequency", b"_frequency", "dose", b"dose", "dose_high", b"dose_high", "frequency", b"frequency", "period", b"period", "period_unit", b"period_unit", "route", b"route"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType__frequency: _TypeAlias = _typing.Literal["frequency"]  # noqa: Y015
+    _WhichOneofArgType__frequency: _TypeAlias = _typing.Literal["_frequency", b"_frequency"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType__frequency) -> _WhichOneofReturnType__frequency | None: ...
 
 Global___DoseStep: _TypeAlias = DoseStep  # noqa: Y015
