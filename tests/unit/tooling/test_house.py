@@ -85,6 +85,6 @@ def test_every_dependency_is_defended() -> None:
 
 
 def test_every_ignored_rule_has_its_reason_on_its_line() -> None:
-    lines = (ROOT / "pyproject.toml").read_text().partition("ignore = [")[2].partition("[tool.ruff.lint.mccabe]")[0]
-    rules = [line for line in lines.splitlines() if line.strip().startswith('"') and "**" not in line.partition("=")[0]]
-    assert [line for line in rules if "#" not in line and not line.startswith('"erx"')] == []
+    ignores = (ROOT / "pyproject.toml").read_text().partition("\nignore = [")[2].partition("[tool.ruff.lint.mccabe]")[0]
+    rules = [line for line in ignores.splitlines() if line.strip().startswith('"') and not line.endswith("[")]
+    assert [line for line in rules if "#" not in line] == []
