@@ -175,7 +175,7 @@ class PrescriptionContent:
     refills_allowed: int = 0
     dosage: Dosage = Dosage()
     substitution: Substitution = Substitution.ALLOWED
-    reason: Reason | None = None
+    reason: Coding | None = None
     earliest_fill: date | None = None
     nominated: PharmacyRef | None = None
     group_id: str = ""
