@@ -1,0 +1,9 @@
+"""Code systems that the imports write, by their URIs."""
+
+from typing import Final
+
+RXNORM: Final = "http://www.nlm.nih.gov/research/umls/rxnorm"
+NDC: Final = "http://hl7.org/fhir/sid/ndc"
+SNOMED: Final = "http://snomed.info/sct"
+UCUM: Final = "http://unitsofmeasure.org"
+COMPOUND: Final = "urn:erx:compound"  # a mixture without a code of its own: the codes of its ingredients, joined by +
