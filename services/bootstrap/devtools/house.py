@@ -15,7 +15,7 @@ LOCK_FILES: Final = re.compile(r"(requirements.*\.txt|package-lock\.json|.*\.loc
 ADDRESS: Final = re.compile(r"https?://[\w.-]+")
 # Folders of one machine; `/home/user` in a sentence about any machine is one too.
 MACHINE_PATH: Final = re.compile(r"(?:^|[^\w.$}{*])/(?:root|work|home/\w+|Users/\w+)/")
-LEFT_OPEN: Final = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b|NotImplemented" r"Error|pragma: no" r" cover")
+LEFT_OPEN: Final = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b|raise NotImplemented" r"Error|pragma: no" r" cover")
 SLEEP_IN_TEST: Final = re.compile(r"\b(?:time|asyncio)\.sleep\((?!0\))")
 
 

@@ -146,6 +146,23 @@ def test_two_calls_at_once_install_once(checkout: Checkout) -> None:
     assert len(log.read_text().splitlines()) == 1
 
 
+def test_an_installation_whose_caller_was_killed_is_waited_for(checkout: Checkout) -> None:
+    checkout.write_lock("requirements.txt", ("base", "2.0"))
+    os.mkfifo(checkout.root / "gate")
+    pip = next(checkout.venv.glob("lib/python*/site-packages/pip/__main__.py"))
+    pip.write_text(GATED_PIP)
+    with checkout.start("demo") as first:
+        eventually((checkout.root / "pip.log").exists)
+        first.kill()
+    with checkout.start("demo") as second:
+        assert second.stderr is not None
+        assert "waiting for another erx" in second.stderr.readline()
+        (checkout.root / "gate").write_text("go on")
+        assert "installing 1 locked packages" in second.stderr.readline()
+        (checkout.root / "gate").write_text("go on")
+        assert second.communicate(timeout=DEADLINE_SECONDS)[0] == f"{checkout.root} demo\n"
+
+
 def test_a_moved_checkout_runs_from_its_new_place(checkout: Checkout) -> None:
     moved = checkout.root.rename(checkout.root.with_name("moved"))
     done = type(checkout)(moved, moved / "wheels").run("demo")
