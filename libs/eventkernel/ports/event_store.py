@@ -8,6 +8,8 @@ from uuid import UUID
 from eventkernel.envelope import NewEvent, RecordedEvent
 from eventkernel.ids import StreamId
 
+ENTRIES_MAX = 64
+
 
 @dataclass(frozen=True, slots=True)
 class Position:
@@ -75,6 +77,15 @@ class Unknown:
 AppendOutcome: TypeAlias = Appended | Replayed | Conflict | Unknown
 
 
+def checked(entries: Sequence[Entry]) -> Sequence[Entry]:
+    """Return what an append was given. None, too many or one command id twice are the caller's mistake: ``ValueError``."""
+    if not 1 <= len(entries) <= ENTRIES_MAX:
+        raise ValueError(f"an append takes 1 to {ENTRIES_MAX} entries, not {len(entries)}")
+    if len({entry.command_id for entry in entries}) != len(entries):
+        raise ValueError("an append holds the same command id twice")
+    return entries
+
+
 class EventStore(Protocol):
     """Streams of events.
 
@@ -86,7 +97,7 @@ class EventStore(Protocol):
     """
 
     async def append(self, stream: StreamId, expected: Position, entries: Sequence[Entry]) -> AppendOutcome:
-        """Store entries (1 to 64) after ``expected``. A taken command id wins over a conflict."""
+        """Store entries (1 to 64, see ``checked``) after ``expected``. A taken command id wins over a conflict."""
 
     async def load(
         self, stream: StreamId, *, after: int = 0, up_to: int | None = None, events_max: int | None = None
