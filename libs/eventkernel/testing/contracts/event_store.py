@@ -2,6 +2,7 @@
 
 import asyncio
 from random import Random
+from typing import TYPE_CHECKING
 from uuid import uuid4
 
 from eventkernel.errors import StoreUnavailable
@@ -20,7 +21,6 @@ from eventkernel.testing.contracts.journal import (
     push,
     settled,
 )
-from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
     from eventkernel.envelope import RecordedEvent
