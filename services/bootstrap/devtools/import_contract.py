@@ -35,7 +35,7 @@ class AllowedImportsContract(Contract):
     allowed_modules = fields.ListField(subfield=fields.StringField())
     refused_modules = fields.ListField(subfield=fields.StringField(), required=False, default=[])
 
-    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:  # noqa: ARG002 (the base class passes it)
+    def check(self, graph: ImportGraph, verbose: bool) -> ContractCheck:
         """Compare every direct import of the source modules with the list."""
         source, excluded = names(self.source_modules), names(self.excluded_modules)
         allowed, refused = names(self.allowed_modules), names(self.refused_modules)
