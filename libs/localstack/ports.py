@@ -17,7 +17,7 @@ def free_ports(count: int, addresses: Sequence[str] = ("127.0.0.1",)) -> list[in
     above = min(_ABOVE_HIGHEST, _ephemeral_lowest())
     lowest = min(_LOWEST, above // 2)
     chosen: list[int] = []
-    for port in random.sample(range(lowest, above), min(_ATTEMPTS_MAX, above - lowest)):
+    for port in random.sample(range(lowest, above), k=min(_ATTEMPTS_MAX, above - lowest)):
         if all(_is_free(address, port) for address in addresses):
             chosen.append(port)
         if len(chosen) == count:

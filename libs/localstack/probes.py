@@ -7,7 +7,7 @@ Each probe returns what the server said, or raises `OSError` (`ProbeFailed` is o
 import socket
 import struct
 from collections.abc import Iterator
-from contextlib import closing
+from contextlib import contextmanager
 
 _TIMEOUT_SECONDS = 2.0
 _FRAME_MAX = 16 * 1024 * 1024
@@ -31,7 +31,7 @@ def cassandra_query(
     host: str, port: int, query: str, *, consistency: int = CQL_ONE, credentials: tuple[str, str] | None = None
 ) -> str:
     """Run a query; the text of the first column of the first row, or "" when there is no row."""
-    with closing(socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS)) as link:
+    with _connected(host, port) as link:
         opcode, body = _cql(link, _CQL_STARTUP, struct.pack(">H", 1) + _text("CQL_VERSION") + _text("3.0.0"))
         if opcode == _CQL_AUTHENTICATE:
             user, password = credentials or ("cassandra", "cassandra")
@@ -53,7 +53,7 @@ def kafka_brokers(host: str, port: int) -> int:
     client = b"localstack"
     request = struct.pack(">hhih", _KAFKA_METADATA, _KAFKA_METADATA_VERSION, 1, len(client)) + client
     request += struct.pack(">i?", 0, False)  # no topics; create none
-    with closing(socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS)) as link:
+    with _connected(host, port) as link:
         link.sendall(struct.pack(">i", len(request)) + request)
         (size,) = struct.unpack(">i", _exactly(link, 4))
         body = _exactly(link, size)
@@ -72,7 +72,7 @@ def kafka_brokers(host: str, port: int) -> int:
 
 def postgres_version(host: str, port: int, *, user: str, database: str) -> str:
     """The server's version, as it tells every client that connects."""
-    with closing(_postgres_connect(host, port, user, database)) as link:
+    with _postgres_connected(host, port, user, database) as link:
         for kind, body in _postgres_answers(link):
             if kind == b"S":
                 name, value = body[:-1].split(b"\0")
@@ -83,13 +83,23 @@ def postgres_version(host: str, port: int, *, user: str, database: str) -> str:
 
 def postgres_execute(host: str, port: int, *, user: str, database: str, sql: str) -> None:
     """Run one statement that returns no rows; raises `ProbeFailed` with the server's message and code."""
-    with closing(_postgres_connect(host, port, user, database)) as link:
+    with _postgres_connected(host, port, user, database) as link:
         for _ in _postgres_answers(link):
             pass
         encoded = sql.encode() + b"\0"
         link.sendall(b"Q" + struct.pack(">i", len(encoded) + 4) + encoded)
         for _ in _postgres_answers(link):
             pass
+
+
+@contextmanager
+def _connected(host: str, port: int) -> Iterator[socket.socket]:
+    """A connection; an answer that cannot be taken apart is no answer of a ready server."""
+    with socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS) as link:
+        try:
+            yield link
+        except (struct.error, ValueError) as error:
+            raise ProbeFailed(f"another protocol: {error}") from error
 
 
 def _cql(link: socket.socket, opcode: int, body: bytes) -> tuple[int, bytes]:
@@ -143,11 +153,12 @@ def _skip_kafka_string(body: bytes, position: int) -> int:
     return position + 2 + max(int(size), 0)
 
 
-def _postgres_connect(host: str, port: int, user: str, database: str) -> socket.socket:
-    link = socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS)
+@contextmanager
+def _postgres_connected(host: str, port: int, user: str, database: str) -> Iterator[socket.socket]:
     parameters = f"user\0{user}\0database\0{database}\0\0".encode()
-    link.sendall(struct.pack(">ii", len(parameters) + 8, _POSTGRES_PROTOCOL) + parameters)
-    return link
+    with _connected(host, port) as link:
+        link.sendall(struct.pack(">ii", len(parameters) + 8, _POSTGRES_PROTOCOL) + parameters)
+        yield link
 
 
 def _postgres_answers(link: socket.socket) -> Iterator[tuple[bytes, bytes]]:
@@ -167,7 +178,7 @@ def _postgres_answers(link: socket.socket) -> Iterator[tuple[bytes, bytes]]:
 
 def _exactly(link: socket.socket, size: int) -> bytes:
     if not 0 <= size <= _FRAME_MAX:
-        raise ProbeFailed(f"a frame of {size} bytes: not this protocol")
+        raise ProbeFailed(f"a frame of {size} bytes: another protocol")
     received = bytearray()
     while len(received) < size:
         part = link.recv(size - len(received))

@@ -86,16 +86,37 @@ def locked(root: Path) -> Iterator[None]:
     The lock is on the folder itself, so it leaves nothing behind. A waiter whose folder was removed
     by the one before it starts over with a new folder.
     """
-    while True:
+    descriptor = _lock(root)
+    while descriptor is None:
+        descriptor = _lock(root)
+    try:
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _lock(root: Path) -> int | None:
+    """The descriptor of the locked folder; None if the folder was removed while waiting for it."""
+    try:
         root.mkdir(parents=True, exist_ok=True)
         descriptor = os.open(root, os.O_RDONLY | os.O_DIRECTORY)
-        try:
-            fcntl.flock(descriptor, fcntl.LOCK_EX)
-            if root.exists() and os.path.samestat(os.fstat(descriptor), root.stat()):
-                yield
-                return
-        finally:
-            os.close(descriptor)
+    except FileNotFoundError:
+        return None
+    except FileExistsError:
+        if root.exists():  # as a file
+            raise
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_EX)
+        if os.path.samestat(os.fstat(descriptor), root.stat()):
+            return descriptor
+    except FileNotFoundError:
+        pass  # Removed by the one before us, with the lock in its hand.
+    except BaseException:
+        os.close(descriptor)
+        raise
+    os.close(descriptor)
+    return None
 
 
 def _decode(raw: dict[str, object]) -> StackState:

@@ -2,7 +2,6 @@
 
 import functools
 import os
-import platform
 import pwd
 import re
 import shutil
@@ -20,6 +19,7 @@ from localstack.settings import POSTGRES_MAJOR_MIN, ServiceName
 _JAVA_PACKAGE = "openjdk-17-jre-headless"
 # Cassandra 5.0 runs on 11 and 17 and refuses newer ones; Kafka 4 wants 17 or newer.
 _JAVA_MAJOR = 17
+_JAVA_FOLDERS = ("/usr/lib/jvm", "/Library/Java/JavaVirtualMachines", "/opt/homebrew/opt")
 _POSTGRES_FOLDERS = ("/usr/lib/postgresql", "/usr/pgsql-", "/opt/homebrew/opt", "/usr/local/opt")
 
 
@@ -136,10 +136,9 @@ def _java_candidates() -> list[Path]:
         candidates.append(Path(home) / "bin/java")
     if found := shutil.which("java"):
         candidates.append(Path(found))
-    candidates += sorted(Path("/usr/lib/jvm").glob(f"*{_JAVA_MAJOR}*/bin/java"))
-    if platform.system() == "Darwin":
-        candidates += sorted(Path("/Library/Java/JavaVirtualMachines").glob("*/Contents/Home/bin/java"))
-        candidates.append(Path(f"/opt/homebrew/opt/openjdk@{_JAVA_MAJOR}/bin/java"))
+    for folder in _JAVA_FOLDERS:
+        for inside in ("bin/java", "Contents/Home/bin/java"):
+            candidates += sorted(Path(folder).glob(f"*{_JAVA_MAJOR}*/{inside}"))
     return [candidate for candidate in candidates if candidate.is_file()]
 
 
