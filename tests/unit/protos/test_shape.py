@@ -164,7 +164,7 @@ def test_both_dispense_events_number_their_common_fields_alike() -> None:
     partial = numbers(dispensing_pb2.MedicationPartiallyDispensed.DESCRIPTOR)
     whole = numbers(dispensing_pb2.MedicationDispensed.DESCRIPTOR)
     assert {name: whole[name] for name in partial} == partial
-    assert whole.keys() - partial.keys() == {"short_close"}
+    assert whole.keys() - partial.keys() == {"short_close", "short_close_reason"}
 
 
 def test_statuses_are_the_states_of_the_table() -> None:

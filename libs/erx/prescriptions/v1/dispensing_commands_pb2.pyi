@@ -315,6 +315,7 @@ class DispenseMedicationRequest(_message.Message):
     PHARMACIST_FIELD_NUMBER: _builtins.int
     PARTIAL_REASON_FIELD_NUMBER: _builtins.int
     SHORT_CLOSE_FIELD_NUMBER: _builtins.int
+    SHORT_CLOSE_REASON_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The command's id, a UUID (AIP-155). A retry carries the same one and has the same effect once."""
     prescription_id: _builtins.str
@@ -330,7 +331,7 @@ class DispenseMedicationRequest(_message.Message):
     lot: _builtins.str
     """The lot; empty when not said."""
     partial_reason: _enums_pb2.PartialReason.ValueType
-    """Why the fill is closed short; needed with `short_close`."""
+    """Why less than the whole is handed out, where that is so."""
     short_close: _builtins.bool
     """Whether to close the fill with less than its quantity, so that the rest is no longer owed."""
     @_builtins.property
@@ -349,6 +350,10 @@ class DispenseMedicationRequest(_message.Message):
     def pharmacist(self) -> _parties_pb2.PersonRef:
         """The pharmacist in charge; absent = not said."""
 
+    @_builtins.property
+    def short_close_reason(self) -> _values_pb2.ReasonCode:
+        """Why the fill is closed short; needed with `short_close`, and only then."""
+
     def __init__(
         self,
         *,
@@ -365,10 +370,11 @@ class DispenseMedicationRequest(_message.Message):
         pharmacist: _parties_pb2.PersonRef | None = ...,
         partial_reason: _enums_pb2.PartialReason.ValueType = ...,
         short_close: _builtins.bool = ...,
+        short_close_reason: _values_pb2.ReasonCode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_expected_version", b"_expected_version", "days_supply", b"days_supply", "effective_time", b"effective_time", "expected_version", b"expected_version", "pharmacist", b"pharmacist", "quantity", b"quantity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_expected_version", b"_expected_version", "days_supply", b"days_supply", "effective_time", b"effective_time", "expected_version", b"expected_version", "pharmacist", b"pharmacist", "quantity", b"quantity", "short_close_reason", b"short_close_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_expected_version", b"_expected_version", "claim_token", b"claim_token", "days_supply", b"days_supply", "dispense_id", b"dispense_id", "effective_time", b"effective_time", "expected_version", b"expected_version", "lot", b"lot", "partial_reason", b"partial_reason", "pharmacist", b"pharmacist", "prescription_id", b"prescription_id", "product", b"product", "quantity", b"quantity", "request_id", b"request_id", "short_close", b"short_close"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_expected_version", b"_expected_version", "claim_token", b"claim_token", "days_supply", b"days_supply", "dispense_id", b"dispense_id", "effective_time", b"effective_time", "expected_version", b"expected_version", "lot", b"lot", "partial_reason", b"partial_reason", "pharmacist", b"pharmacist", "prescription_id", b"prescription_id", "product", b"product", "quantity", b"quantity", "request_id", b"request_id", "short_close", b"short_close", "short_close_reason", b"short_close_reason"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__days_supply: _TypeAlias = _typing.Literal["days_supply"]  # noqa: Y015
     _WhichOneofArgType__days_supply: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply"]  # noqa: Y015
@@ -509,6 +515,7 @@ class ReverseDispenseRequest(_message.Message):
     EFFECTIVE_TIME_FIELD_NUMBER: _builtins.int
     DISPENSE_ID_FIELD_NUMBER: _builtins.int
     REASON_FIELD_NUMBER: _builtins.int
+    PHARMACY_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """The command's id, a UUID (AIP-155). A retry carries the same one and has the same effect once."""
     prescription_id: _builtins.str
@@ -523,7 +530,11 @@ class ReverseDispenseRequest(_message.Message):
 
     @_builtins.property
     def reason(self) -> _values_pb2.ReasonCode:
-        """Why; absent = not said."""
+        """Why."""
+
+    @_builtins.property
+    def pharmacy(self) -> _parties_pb2.PharmacyRef:
+        """The pharmacy that made the dispense."""
 
     def __init__(
         self,
@@ -534,10 +545,11 @@ class ReverseDispenseRequest(_message.Message):
         effective_time: _timestamp_pb2.Timestamp | None = ...,
         dispense_id: _builtins.str = ...,
         reason: _values_pb2.ReasonCode | None = ...,
+        pharmacy: _parties_pb2.PharmacyRef | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "effective_time", b"effective_time", "expected_version", b"expected_version", "reason", b"reason"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "effective_time", b"effective_time", "expected_version", b"expected_version", "pharmacy", b"pharmacy", "reason", b"reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "dispense_id", b"dispense_id", "effective_time", b"effective_time", "expected_version", b"expected_version", "prescription_id", b"prescription_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version", "dispense_id", b"dispense_id", "effective_time", b"effective_time", "expected_version", b"expected_version", "pharmacy", b"pharmacy", "prescription_id", b"prescription_id", "reason", b"reason", "request_id", b"request_id"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__expected_version: _TypeAlias = _typing.Literal["expected_version"]  # noqa: Y015
     _WhichOneofArgType__expected_version: _TypeAlias = _typing.Literal["_expected_version", b"_expected_version"]  # noqa: Y015

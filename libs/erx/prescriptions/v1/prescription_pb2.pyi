@@ -385,6 +385,7 @@ class Dispense(_message.Message):
     SUBSTITUTED_FIELD_NUMBER: _builtins.int
     SHORT_CLOSE_FIELD_NUMBER: _builtins.int
     REVERSED_FIELD_NUMBER: _builtins.int
+    SHORT_CLOSE_REASON_FIELD_NUMBER: _builtins.int
     dispense_id: _builtins.str
     """The dispense's id, a UUID."""
     fill_number: _builtins.int
@@ -423,6 +424,10 @@ class Dispense(_message.Message):
     def handover_time(self) -> _timestamp_pb2.Timestamp:
         """When the patient received it."""
 
+    @_builtins.property
+    def short_close_reason(self) -> _values_pb2.ReasonCode:
+        """Why it was closed short; absent otherwise."""
+
     def __init__(
         self,
         *,
@@ -440,10 +445,11 @@ class Dispense(_message.Message):
         substituted: _builtins.bool = ...,
         short_close: _builtins.bool = ...,
         reversed: _builtins.bool = ...,
+        short_close_reason: _values_pb2.ReasonCode | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_fill_number", b"_fill_number", "days_supply", b"days_supply", "fill_number", b"fill_number", "handover_time", b"handover_time", "pharmacist", b"pharmacist", "pharmacy", b"pharmacy", "quantity", b"quantity"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_fill_number", b"_fill_number", "days_supply", b"days_supply", "fill_number", b"fill_number", "handover_time", b"handover_time", "pharmacist", b"pharmacist", "pharmacy", b"pharmacy", "quantity", b"quantity", "short_close_reason", b"short_close_reason"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_fill_number", b"_fill_number", "days_supply", b"days_supply", "dispense_id", b"dispense_id", "fill_number", b"fill_number", "handover_time", b"handover_time", "lot", b"lot", "partial", b"partial", "partial_reason", b"partial_reason", "pharmacist", b"pharmacist", "pharmacy", b"pharmacy", "product", b"product", "quantity", b"quantity", "reversed", b"reversed", "short_close", b"short_close", "substituted", b"substituted"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply", "_fill_number", b"_fill_number", "days_supply", b"days_supply", "dispense_id", b"dispense_id", "fill_number", b"fill_number", "handover_time", b"handover_time", "lot", b"lot", "partial", b"partial", "partial_reason", b"partial_reason", "pharmacist", b"pharmacist", "pharmacy", b"pharmacy", "product", b"product", "quantity", b"quantity", "reversed", b"reversed", "short_close", b"short_close", "short_close_reason", b"short_close_reason", "substituted", b"substituted"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__days_supply: _TypeAlias = _typing.Literal["days_supply"]  # noqa: Y015
     _WhichOneofArgType__days_supply: _TypeAlias = _typing.Literal["_days_supply", b"_days_supply"]  # noqa: Y015
