@@ -7,6 +7,7 @@ checkout.
 """
 
 import os
+import re
 import sys
 from collections.abc import Sequence
 
@@ -17,7 +18,7 @@ from bootstrap.devtools.paths import ROOT
 WORKERS_MAX = 8
 FAST = "not stack and not slow"
 # Asked to look closely at something: one process, its output as it comes.
-ONE_PROCESS_SWITCHES = ("-n", "--numprocesses", "-s", "--capture", "--pdb", "--trace", "--collect-only", "--co")
+ONE_PROCESS = re.compile(r"-n\d*|--numprocesses(=.*)?|-s|--capture(=.*)?|--pdb|--trace|--collect-only|--co")
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -42,7 +43,7 @@ def pytest_arguments(arguments: Sequence[str], workers: int) -> list[str]:
 def is_narrow(arguments: Sequence[str]) -> bool:
     """Whether the arguments pick so little, or look so closely, that starting workers would only cost time."""
     files = any("::" in argument or argument.endswith(".py") for argument in arguments)
-    return files or any(argument.startswith(ONE_PROCESS_SWITCHES) for argument in arguments)
+    return files or any(ONE_PROCESS.fullmatch(argument) for argument in arguments)
 
 
 def processors() -> int:

@@ -17,7 +17,7 @@ def test_one_processor_needs_no_workers() -> None:
     assert command.pytest_arguments([], 1) == []
 
 
-@pytest.mark.parametrize("arguments", [["tests/unit"], ["-k", "relay"], ["-x"], ["-p", "no:randomly"]])
+@pytest.mark.parametrize("arguments", [["tests/unit"], ["-k", "relay"], ["-x"], ["-p", "no:randomly"], ["--color=yes"]])
 def test_pytests_own_arguments_go_through(arguments: list[str]) -> None:
     assert command.pytest_arguments(arguments, 4) == [*SPREAD, *arguments]
 
