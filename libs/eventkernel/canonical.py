@@ -22,9 +22,10 @@ FORM = 1
 EMPTY: tuple[object, ...] = ("", [], {})
 
 
-def request_hash(command: object, actor: Actor) -> bytes:
-    """SHA-256 (32 bytes) of the canonical form of a command and who sent it."""
-    form = [FORM, type(command).__name__, plain(command), [actor.id, actor.role, actor.organisation]]
+def request_hash(command: object, actor: Actor, effective_time: datetime | None = None) -> bytes:
+    """SHA-256 (32 bytes) of the canonical form of a command, who sent it, and the effective time if one was given."""
+    who = [actor.id, actor.role, actor.organisation]
+    form = [FORM, type(command).__name__, plain(command), who, plain(effective_time)]
     return sha256(json.dumps(form, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()).digest()
 
 

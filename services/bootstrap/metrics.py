@@ -1,0 +1,111 @@
+"""Prometheus metrics of every component, and the observers that fill them."""
+
+from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+
+from eventkernel.errors import KernelError
+from eventkernel.ids import StreamId
+from eventkernel.ports import OutboxDepth
+from eventkernel.runtime.cloudevents import BrokenRecord
+
+_SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+
+
+class Metrics:
+    """One registry a process."""
+
+    def __init__(self) -> None:
+        self.registry = CollectorRegistry()
+        r = self.registry
+        self.calls = Counter("erx_calls_total", "gRPC calls by method and status code", ["method", "code"], registry=r)
+        self.call_seconds = Histogram(
+            "erx_call_seconds", "Duration of gRPC calls", ["method"], buckets=_SECONDS, registry=r
+        )
+        self.events_appended = Counter("erx_events_appended_total", "Events stored", registry=r)
+        self.conflicts = Counter("erx_append_conflicts_total", "Appends lost to another writer", registry=r)
+        self.unknown = Counter("erx_append_unknown_total", "Appends whose outcome stayed unknown", registry=r)
+        self.relay_published = Counter("erx_relay_published_total", "Events acknowledged by the bus", registry=r)
+        self.relay_skipped = Counter("erx_relay_skipped_total", "Events found on the bus already", registry=r)
+        self.relay_failures = Counter("erx_relay_failures_total", "Relay rounds repeated", registry=r)
+        self.outbox_depth = Gauge("erx_outbox_events", "Events waiting for the bus", registry=r)
+        self.outbox_oldest = Gauge("erx_outbox_oldest_timestamp_seconds", "When the oldest was recorded", registry=r)
+        self.view_applied = Counter("erx_view_events_total", "Events folded", ["view"], registry=r)
+        self.view_duplicates = Counter("erx_view_duplicates_total", "Events dropped as known", ["view"], registry=r)
+        self.view_gaps = Counter("erx_view_gap_events_total", "Events read from the journal", ["view"], registry=r)
+        self.view_parked = Counter("erx_view_parked_total", "Streams parked behind an event", ["view"], registry=r)
+        self.broken_records = Counter("erx_broken_records_total", "Records that are no events", registry=r)
+        self.projector_failures = Counter("erx_projector_failures_total", "Batches repeated", registry=r)
+
+    def serve(self, address: str) -> int:
+        """Serve the registry over HTTP; gives the port."""
+        host, _, port = address.rpartition(":")
+        server, _thread = start_http_server(int(port), addr=host, registry=self.registry)
+        return int(server.server_port)
+
+
+class HandlerMetrics:
+    """``HandlerObserver``."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._m = metrics
+
+    def appended(self, events: int) -> None:
+        """Count stored events."""
+        self._m.events_appended.inc(events)
+
+    def conflict(self) -> None:
+        """Count a lost append."""
+        self._m.conflicts.inc()
+
+    def unknown(self) -> None:
+        """Count an unknown outcome."""
+        self._m.unknown.inc()
+
+
+class RelayMetrics:
+    """``RelayObserver``."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._m = metrics
+
+    def published(self, events: int, skipped: int) -> None:
+        """Count a round."""
+        self._m.relay_published.inc(events)
+        self._m.relay_skipped.inc(skipped)
+
+    def failed(self, error: KernelError) -> None:
+        """Count a failed round."""
+        self._m.relay_failures.inc()
+
+    def depth(self, depth: OutboxDepth) -> None:
+        """Show what waits."""
+        self._m.outbox_depth.set(depth.events)
+        oldest = depth.oldest_recorded_at
+        self._m.outbox_oldest.set(oldest.timestamp() if oldest else 0)
+
+
+class ProjectorMetrics:
+    """``ProjectorObserver``."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._m = metrics
+
+    def applied(self, view: str, events: int, duplicates: int) -> None:
+        """Count a committed batch of one view."""
+        self._m.view_applied.labels(view).inc(events)
+        self._m.view_duplicates.labels(view).inc(duplicates)
+
+    def parked(self, view: str, stream: StreamId, error: str) -> None:
+        """Count a parked stream."""
+        self._m.view_parked.labels(view).inc()
+
+    def gap(self, view: str, stream: StreamId, missing: int) -> None:
+        """Count events fetched from the journal."""
+        self._m.view_gaps.labels(view).inc(missing)
+
+    def broken(self, error: BrokenRecord) -> None:
+        """Count a record that is no event."""
+        self._m.broken_records.inc()
+
+    def failed(self, error: KernelError) -> None:
+        """Count a repeated batch."""
+        self._m.projector_failures.inc()

@@ -1,0 +1,119 @@
+"""Every setting of every process, from flags, environment (``ERX_…``) and a file, in that order of weight.
+
+The file is TOML, named by ``--config`` or ``ERX_CONFIG``, with the fields of ``Settings`` as its keys.
+"""
+
+import tomllib
+from pathlib import Path
+from typing import Any, Literal
+
+from pydantic import Field, SecretStr, ValidationError
+from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+
+class SettingsError(Exception):
+    """A setting is missing, unknown or out of range; the message names it and its rule."""
+
+
+class Settings(BaseSettings):
+    """What is in force. Every field is also a flag (``--command-address``) and a variable (``ERX_COMMAND_ADDRESS``)."""
+
+    model_config = SettingsConfigDict(env_prefix="ERX_", extra="forbid", frozen=True)
+
+    store: Literal["embedded", "stack"] = Field("embedded", description="Where events and views live.")
+    data_dir: Path = Field(Path(".erx"), description="Folder of the embedded store.")
+    profile: str = Field("us", description="Policy profile: us, acute, repeat or patient-withdrawal.")
+
+    command_address: str = Field(
+        "127.0.0.1:50051", description="Where the command server listens; port 0 takes a free one."
+    )
+    query_address: str = Field("127.0.0.1:50052", description="Where the query server listens.")
+    metrics_address: str = Field("", description="Where Prometheus metrics are served; empty: nowhere.")
+    tls_certificate: Path | None = Field(None, description="PEM chain of the servers; with tls_key turns TLS on.")
+    tls_key: Path | None = Field(None, description="PEM key of the servers.")
+    tls_client_ca: Path | None = Field(
+        None, description="PEM of the authority that clients must show a certificate of."
+    )
+    reuse_port: bool = Field(False, description="Let several processes listen on one port.")
+
+    claim_key: SecretStr | None = Field(
+        None, description="Key under which claim tokens are derived; else kept in data_dir."
+    )
+    page_key: SecretStr | None = Field(
+        None, description="Key under which page tokens are signed; else kept in data_dir."
+    )
+
+    deadline_seconds: float = Field(10.0, gt=0, description="Deadline of a call that names none.")
+    calls_max: int = Field(512, ge=1, description="Calls in progress per server; beyond: RESOURCE_EXHAUSTED.")
+    message_bytes_max: int = Field(1_048_576, ge=1_024, description="Largest request.")
+    drain_seconds: float = Field(20.0, ge=0, description="How long calls in progress may take to end at SIGTERM.")
+
+    effective_time_skew_seconds: float = Field(60.0, ge=0, description="How far effective_time may lie from the clock.")
+    conflict_retries_max: int = Field(8, ge=0, description="Appends lost to other writers before ABORTED.")
+    lane_commands_max: int = Field(256, ge=1, description="Commands waiting for one aggregate.")
+    batch_commands_max: int = Field(32, ge=1, le=64, description="Commands of one aggregate stored in one append.")
+    snapshot_every_events: int = Field(100, ge=0, description="Distance between snapshots; 0: none.")
+    aggregates_max: int = Field(50_000, ge=0, description="Aggregates kept in memory by a command server.")
+
+    topic_partitions: int = Field(12, ge=1, description="Partitions of the event topic; fixed once it exists.")
+    shard_count: int = Field(16, ge=1, description="Shards of the outbox; fixed once there are events.")
+    relay_poll_seconds: float = Field(0.05, gt=0, description="How often an idle relay looks for work.")
+    relay_events_max: int = Field(2_000, ge=1, description="Events of one relay round.")
+    projector_records_max: int = Field(1_000, ge=1, description="Events folded in one transaction.")
+    consumer_group: str = Field("erx-views", min_length=1, description="Group of the projectors.")
+
+    log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
+    log_format: Literal["console", "json"] = Field("console", description="For people or for programs.")
+
+    @classmethod
+    def settings_customise_sources(
+        cls,
+        settings_cls: type[BaseSettings],
+        init_settings: PydanticBaseSettingsSource,
+        env_settings: PydanticBaseSettingsSource,
+        dotenv_settings: PydanticBaseSettingsSource,
+        file_secret_settings: PydanticBaseSettingsSource,
+    ) -> tuple[PydanticBaseSettingsSource, ...]:
+        """Flags before environment before file; no dotenv, no secrets folder."""
+        return init_settings, env_settings, _TomlFile(settings_cls)
+
+
+class _TomlFile(PydanticBaseSettingsSource):
+    """The file's keys. It is named through ``load``, not found by itself."""
+
+    path: Path | None = None
+
+    def get_field_value(self, field: Any, field_name: str) -> tuple[Any, str, bool]:
+        """Asked for by the base class; values come from ``__call__`` at once."""
+        return None, field_name, False
+
+    def __call__(self) -> dict[str, Any]:
+        """All keys of the file."""
+        if self.path is None:
+            return {}
+        try:
+            return tomllib.loads(self.path.read_text(encoding="utf-8"))
+        except (OSError, tomllib.TOMLDecodeError) as error:
+            raise SettingsError(f"{self.path}: {error}") from error
+
+
+def load(config: Path | None = None, **flags: Any) -> Settings:
+    """The settings in force; flags that are None were not given. Raises ``SettingsError`` naming field and rule."""
+    given = {name: value for name, value in flags.items() if value is not None}
+    _TomlFile.path = config
+    try:
+        return Settings(**given)
+    except ValidationError as error:
+        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
+        raise SettingsError(problems) from error
+    finally:
+        _TomlFile.path = None
+
+
+def masked(settings: Settings) -> dict[str, Any]:
+    """The settings as plain values, secrets shown as asterisks."""
+    shown: dict[str, Any] = {}
+    for name in Settings.model_fields:
+        value = getattr(settings, name)
+        shown[name] = "********" if isinstance(value, SecretStr) else str(value) if isinstance(value, Path) else value
+    return shown
