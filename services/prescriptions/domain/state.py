@@ -69,18 +69,6 @@ class Signature:
 
 
 @dataclass(frozen=True, slots=True)
-class Signature:
-    """The legal signature: over which content, with what, showing which factors, when."""
-
-    content_sha256: bytes
-    signature: bytes
-    algorithm: str
-    certificate_id: str
-    factors: tuple[SigningFactor, ...]
-    signed_at: datetime
-
-
-@dataclass(frozen=True, slots=True)
 class Claim:
     """A pharmacy's exclusive hold for one fill. The token is never kept, only its SHA-256."""
 
