@@ -97,8 +97,12 @@ class View(Generic[S, E]):
         unknown -= set(names) | {"stream", "stream_version"}
         if unknown or len(set(names)) != len(names) or {"tenant", "stream", "stream_version"} & set(names):
             raise ValueError(f"view {self.name}: unknown, double or reserved columns {sorted(unknown) or names}")
+        if not self.key or any(c.nullable for c in self.columns if c.name in self.key):
+            raise ValueError(f"view {self.name}: a key has columns, and none of them may be null")
         if self.kind is TableKind.SUMMED:
             sums = [c for c in self.columns if c.name not in self.key]
+            if not sums or any({"stream", "stream_version"} & {*i.columns} for i in self.indexes):
+                raise ValueError(f"view {self.name}: a summed view has sums, and its rows belong to no stream")
             if any(c.type not in (ColumnType.INTEGER, ColumnType.DECIMAL) or c.nullable for c in sums):
                 raise ValueError(f"view {self.name}: columns of a summed view outside its key must be numbers")
 
