@@ -1,15 +1,13 @@
 """CSV files read strictly: every complaint names the file, the line, the column and the rule."""
 
 import csv
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 from uuid import UUID
 
 from prescriptions.imports.errors import Problem
-
-FIELD_LENGTH_MAX = 131_072
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +65,7 @@ def read_rows(path: Path, columns: Sequence[str], problems: list[Problem]) -> It
     """The rows of a file that has at least ``columns``; what is wrong with it goes to ``problems`` and is left out."""
     try:
         with path.open(encoding="utf-8-sig", newline="") as lines:
-            yield from _rows(path.name, csv.reader(lines, strict=True), columns, problems)
+            yield from _rows(path.name, lines, columns, problems)
     except FileNotFoundError:
         problems.append(Problem(path.name, None, "", "the file is missing"))
     except OSError as error:
@@ -76,11 +74,12 @@ def read_rows(path: Path, columns: Sequence[str], problems: list[Problem]) -> It
         problems.append(Problem(path.name, None, "", f"the file is not UTF-8: byte {error.start} of a block"))
 
 
-def _rows(file: str, records: "csv.Reader", columns: Sequence[str], problems: list[Problem]) -> Iterator[Row]:
+def _rows(file: str, lines: Iterable[str], columns: Sequence[str], problems: list[Problem]) -> Iterator[Row]:
+    records = csv.reader(lines, strict=True)
     header: list[str] | None = None
     line = 1
     while True:
-        begins_on, line = line, line
+        begins_on = line
         try:
             record = next(records)
         except StopIteration:

@@ -12,7 +12,7 @@ from pathlib import Path
 from prescriptions.domain.values import Coding, Dosage, DoseStep, Quantity, Reason
 from prescriptions.imports.errors import InputRefused, Problem
 from prescriptions.imports.json_document import Node, read_document
-from prescriptions.imports.systems import COMPOUND
+from prescriptions.imports.systems import COMPOUND, ORDERABLE_DRUG_FORM, UCUM
 
 
 @dataclass(frozen=True, slots=True)
@@ -197,8 +197,18 @@ def _quantity(node: Node) -> Quantity | None:
     value = node.number("value")
     if value is None:
         return None
-    code = node.text("code")
-    return Quantity(value, code, node.text("system"), node.text("unit") or code)
+    system, code = node.text("system"), node.text("code")
+    return Quantity(value, _one_spelling(system, code), system, node.text("unit") or code)
+
+
+def _one_spelling(system: str, code: str) -> str:
+    """One spelling where a system has two for one unit, or where the files do not keep to the system's own.
+
+    UCUM writes the litre ``l`` or ``L``; the codes of v3-orderableDrugForm are in capitals.
+    """
+    if system == UCUM and code in {"ml", "l", "dl"}:
+        return code[:-1] + "L"
+    return code.upper() if system == ORDERABLE_DRUG_FORM else code
 
 
 def _dosage(nodes: list[Node]) -> Dosage:

@@ -15,8 +15,10 @@ _NAMES = {dict: "an object", list: "a list", str: "a text", bool: "true or false
 
 @dataclass(frozen=True, slots=True)
 class Node:
-    """An object inside a document and the path to it. Accessors give the kind's empty value for what is absent, and note a problem where
-    something is there and breaks its rule."""
+    """An object inside a document and the path to it.
+
+    Accessors give the kind's empty value for what is absent, and note a problem where something breaks its rule.
+    """
 
     file: str
     path: str

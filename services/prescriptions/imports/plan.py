@@ -55,12 +55,25 @@ class Script:
     @property
     def latest(self) -> datetime:
         """When the last step so far takes effect."""
-        return self._steps[-1].effective_time
+        return self.last.effective_time
+
+    @property
+    def last(self) -> PlannedStep:
+        """The last step so far."""
+        return self._steps[-1]
 
     def add(self, command: Command, at: datetime, actor: Actor) -> None:
         """Append a command."""
         request_id = made_uuid("command", str(self.prescription_id), str(len(self._steps)), type(command).__name__)
         self._steps.append(PlannedStep(request_id, at, actor, command))
+
+    def mark(self) -> int:
+        """Where it stands, for ``reset``."""
+        return len(self._steps)
+
+    def reset(self, mark: int) -> None:
+        """Drop the steps added since ``mark``."""
+        del self._steps[mark:]
 
     def finished(self) -> PlannedPrescription:
         """The prescription as planned."""

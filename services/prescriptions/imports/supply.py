@@ -1,7 +1,7 @@
 """How much one fill is, and for how long: Synthea names the product, not the amount.
 
-The dose form at the end of the RxNorm name picks the rule, so that the amounts are those a pharmacy would hand out: so many a day
-for what is taken daily, whole packages for what comes in packages.
+The dose form at the end of the RxNorm name picks the rule, so that the amounts are those a pharmacy would hand out: so many
+a day for what is taken daily, whole packages for what comes in packages.
 """
 
 import math

@@ -11,7 +11,6 @@ from prescriptions.domain.commands import (
     CreatePrescription,
     DispenseMedication,
     IssuePrescription,
-    SignPrescription,
 )
 from prescriptions.domain.hashing import content_sha256
 from prescriptions.domain.profiles import Profile

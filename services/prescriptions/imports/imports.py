@@ -1,0 +1,124 @@
+"""The two imports, from files to a report. Nothing is sent before all files are read, checked and planned."""
+
+import asyncio
+from collections.abc import AsyncIterator
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import dataclass, replace
+from datetime import datetime
+from pathlib import Path
+
+import grpc
+
+from erx.prescriptions.v1 import statistics_pb2
+from erx.prescriptions.v1.query_service_pb2_grpc import PrescriptionQueryServiceStub
+from eventkernel.envelope import Actor
+from eventkernel_grpc.metadata import call_metadata
+from prescriptions.domain.profiles import US, Profile
+from prescriptions.imports.expectations import MEDICATIONS_MAX, differences, expected_of
+from prescriptions.imports.fhir import read_fhir
+from prescriptions.imports.fhir_outcome import FhirPlan
+from prescriptions.imports.fhir_plan import plan_fhir
+from prescriptions.imports.fill_times import OPEN_ROWS_END
+from prescriptions.imports.plan import IMPORT_ROLE, PlannedPrescription
+from prescriptions.imports.report import ImportReport, OnProgress
+from prescriptions.imports.schedules import shipped_schedules
+from prescriptions.imports.sender import Sender, SendLimits
+from prescriptions.imports.synthea import read_synthea
+from prescriptions.imports.synthea_plan import SyntheaRules, plan_synthea
+
+CHANNELS = 2
+
+
+@dataclass(frozen=True, slots=True)
+class Target:
+    """Where commands or queries go: ``address`` as gRPC names it, TLS where ``credentials`` are given."""
+
+    address: str
+    tenant: str = ""
+    credentials: grpc.ChannelCredentials | None = None
+
+
+async def import_synthea(
+    directory: Path,
+    target: Target,
+    *,
+    profile: Profile = US,
+    open_rows_end: datetime = OPEN_ROWS_END,
+    limits: SendLimits | None = None,
+    progress: OnProgress | None = None,
+) -> ImportReport:
+    """Import a Synthea CSV export. Raises ``InputRefused`` before anything is sent, ``TargetLost`` when the service is gone.
+
+    Running it again changes nothing: every id is made from the rows.
+    """
+    rules = SyntheaRules(shipped_schedules(), profile, open_rows_end)
+    rows, plans = await asyncio.to_thread(_plan_synthea, directory, rules)
+    return await _send(plans, target, sources=rows, limits=limits, progress=progress)
+
+
+async def import_fhir(
+    directory: Path,
+    target: Target,
+    *,
+    profile: Profile = US,
+    limits: SendLimits | None = None,
+    progress: OnProgress | None = None,
+) -> ImportReport:
+    """Import FHIR R4 MedicationRequests and MedicationDispenses, one JSON file each. The report has every file's outcome."""
+    plan = await asyncio.to_thread(_plan_fhir, directory, profile)
+    report = await _send(plan.prescriptions, target, sources=len(plan.outcomes), limits=limits, progress=progress)
+    return replace(report, files=plan.outcomes)
+
+
+async def verify_synthea(directory: Path, target: Target, *, deadline_seconds: float = 60.0) -> tuple[str, ...]:
+    """Compare the query service's statistics with the file: what still differs at the deadline, nothing when they agree."""
+    rows = await asyncio.to_thread(read_synthea, directory, shipped_schedules())
+    expected = expected_of(rows)
+    request = statistics_pb2.FetchStatisticsRequest(medication_count_max=MEDICATIONS_MAX)
+    metadata = call_metadata(tenant=target.tenant, actor=Actor(id="import", role=IMPORT_ROLE))
+    ends_at = asyncio.get_running_loop().time() + deadline_seconds
+    async with _channels(target, 1) as (channel,):
+        stub = PrescriptionQueryServiceStub(channel)
+        while True:
+            statistics = await stub.FetchStatistics(request, metadata=metadata, timeout=deadline_seconds)
+            found = differences(expected, statistics)
+            if not found or asyncio.get_running_loop().time() >= ends_at:
+                return found
+            await asyncio.sleep(0.2)
+
+
+def _plan_synthea(directory: Path, rules: SyntheaRules) -> tuple[int, tuple[PlannedPrescription, ...]]:
+    rows = read_synthea(directory, rules.schedules)
+    return len(rows), tuple(plan_synthea(rows, rules))
+
+
+def _plan_fhir(directory: Path, profile: Profile) -> FhirPlan:
+    return plan_fhir(read_fhir(directory), shipped_schedules(), profile)
+
+
+async def _send(
+    plans: tuple[PlannedPrescription, ...],
+    target: Target,
+    *,
+    sources: int,
+    limits: SendLimits | None,
+    progress: OnProgress | None,
+) -> ImportReport:
+    async with _channels(target, CHANNELS) as channels:
+        sender = Sender(channels, target=target.address, tenant=target.tenant, limits=limits)
+        return await sender.send(plans, sources=sources, progress=progress)
+
+
+@asynccontextmanager
+async def _channels(target: Target, count: int) -> AsyncIterator[tuple[grpc.aio.Channel, ...]]:
+    # Channels to one address share a connection unless each has a pool of its own.
+    options = [("grpc.use_local_subchannel_pool", 1)]
+    async with AsyncExitStack() as stack:
+        channels = []
+        for _ in range(count):
+            if target.credentials is None:
+                channel = grpc.aio.insecure_channel(target.address, options=options)
+            else:
+                channel = grpc.aio.secure_channel(target.address, target.credentials, options=options)
+            channels.append(await stack.enter_async_context(channel))
+        yield tuple(channels)
