@@ -6,6 +6,7 @@ from eventkernel.errors import KernelError
 from eventkernel.ids import StreamId
 from eventkernel.ports import OutboxDepth
 from eventkernel.runtime.cloudevents import BrokenRecord
+from eventkernel_grpc import CallRecord
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
 
@@ -109,3 +110,18 @@ class ProjectorMetrics:
     def failed(self, error: KernelError) -> None:
         """Count a repeated batch."""
         self._m.projector_failures.inc()
+
+
+class CallMetrics:
+    """``CallObserver`` of the gRPC edge."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._m = metrics
+
+    def started(self, method: str) -> None:
+        """Nothing; calls are counted when they end."""
+
+    def finished(self, record: CallRecord) -> None:
+        """Count and time a call."""
+        self._m.calls.labels(record.method, record.code).inc()
+        self._m.call_seconds.labels(record.method).observe(record.seconds)

@@ -22,7 +22,7 @@ class Settings(BaseSettings):
 
     store: Literal["embedded", "stack"] = Field("embedded", description="Where events and views live.")
     data_dir: Path = Field(Path(".erx"), description="Folder of the embedded store.")
-    profile: str = Field("us", description="Policy profile: us, acute, repeat or patient-withdrawal.")
+    profile: str = Field("us", description="Policy profile: us, acute, repeat or patient_withdrawal.")
 
     command_address: str = Field(
         "127.0.0.1:50051", description="Where the command server listens; port 0 takes a free one."

@@ -1,0 +1,69 @@
+"""`erx serve`: the roles of this process, from start to drain."""
+
+import asyncio
+
+import structlog
+import typer
+
+from bootstrap import logs
+from bootstrap.metrics import Metrics
+from bootstrap.roles import ROLES, Process, components
+from bootstrap.settings import Settings, SettingsError
+from bootstrap.stores import open_stores
+from eventkernel.errors import KernelError
+from eventkernel.runtime.components import run_until_stopped, stop_on_signals
+from eventkernel_grpc import BindFailed
+
+
+def serve(settings: Settings, names: list[str]) -> None:
+    """Serve until a signal; exit code 1 where a component could not start or ended by itself."""
+    unknown = [name for name in names if name not in ROLES]
+    if unknown:
+        typer.secho(f"serve: no such server: {', '.join(unknown)}; there are {', '.join(ROLES)}", err=True, fg="red")
+        raise typer.Exit(2)
+    logs.configure(settings)
+    try:
+        asyncio.run(run(settings, names or list(ROLES)))
+    except (KernelError, SettingsError, BindFailed) as error:
+        typer.secho(f"serve: {error}", err=True, fg="red")
+        raise typer.Exit(1) from error
+
+
+async def run(settings: Settings, names: list[str], stop: asyncio.Event | None = None) -> None:
+    """Run roles until ``stop`` (or a signal, where none is given)."""
+    if stop is None:
+        stop = asyncio.Event()
+        stop_on_signals(stop)
+    stores = await open_stores(settings)
+    metrics = Metrics()
+    process = Process(settings, stores, metrics, failed=stop, said=say)
+    try:
+        if settings.metrics_address:
+            port = metrics.serve(settings.metrics_address)
+            say(f"metrics on {settings.metrics_address.rpartition(':')[0]}:{port}")
+        structlog.get_logger().info("starting", roles=names, store=settings.store, data=str(settings.data_dir))
+        await run_until_stopped([*components(process, names), Ready(names)], stop)
+    finally:
+        await stores.close()
+
+
+class Ready:
+    """The last component: says that all before it serve."""
+
+    name = "ready"
+
+    def __init__(self, names: list[str]) -> None:
+        self._names = names
+
+    async def start(self) -> None:
+        """Say so."""
+        say(f"ready: {' '.join(self._names)}")
+
+    async def stop(self) -> None:
+        """Say that draining begins."""
+        say("stopping")
+
+
+def say(line: str) -> None:
+    """One line to standard output, at once, for people and for programs that wait for it."""
+    typer.echo(line)

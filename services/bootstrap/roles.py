@@ -1,0 +1,232 @@
+"""The four roles of a process, wired: command server, relay, projector and query server."""
+
+import asyncio
+import os
+import socket
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass, field
+
+from prescriptions.views import VIEWS
+
+from bootstrap.metrics import CallMetrics, HandlerMetrics, Metrics, ProjectorMetrics, RelayMetrics
+from bootstrap.secrets import kept_key
+from bootstrap.settings import Settings, SettingsError
+from bootstrap.stores import SOURCE, TOPIC, Stores
+from erx.prescriptions.v1.command_service_pb2_grpc import add_PrescriptionCommandServiceServicer_to_server
+from eventkernel.envelope import RecordedEvent
+from eventkernel.ids import StreamId
+from eventkernel.runtime.aggregate_cache import AggregateCache
+from eventkernel.runtime.command_handler import CommandHandler, HandlerLimits
+from eventkernel.runtime.components import Component, LoopComponent
+from eventkernel.runtime.consistency import ViewProgress
+from eventkernel.runtime.projector import Projector, ProjectorSettings
+from eventkernel.runtime.relay import Relay, RelaySettings
+from eventkernel.runtime.times import TimeRules
+from eventkernel_grpc import GrpcServer, LogObserver, Observers, ServerSettings, ServerTls
+from prescriptions.command_service import PrescriptionCommandService, prescription_type
+from prescriptions.domain.events import Event
+from prescriptions.domain.profiles import PROFILES, Profile
+from prescriptions.wire.events import PrescriptionEventCodec
+
+ROLES = ("command", "relay", "projector", "query")
+ERROR_DOMAIN = "prescriptions.erx"
+
+
+@dataclass(slots=True)
+class Process:
+    """What the roles of one process share. ``pokes`` and ``progress`` connect roles that happen to live together."""
+
+    settings: Settings
+    stores: Stores
+    metrics: Metrics
+    failed: asyncio.Event
+    said: Callable[[str], None]
+    pokes: list[Callable[[StreamId], None]] = field(default_factory=list)
+    progress: ViewProgress = field(default_factory=ViewProgress)
+
+    def poke(self, stream: StreamId) -> None:
+        """Tell a relay of this process that there is something to publish."""
+        for poke in self.pokes:
+            poke(stream)
+
+
+def components(process: Process, names: list[str]) -> list[Component]:
+    """The components of these roles, in the order they start in: readers of the bus before its writers."""
+    makers = {"projector": projector, "relay": relay, "query": query_server, "command": command_server}
+    return [makers[name](process) for name in makers if name in names]
+
+
+class ServerComponent:
+    """A gRPC server as a component; ``after`` runs when no call is left."""
+
+    def __init__(
+        self, name: str, server: GrpcServer, said: Callable[[str], None], after: "Finish | None" = None
+    ) -> None:
+        self.name = name
+        self._server = server
+        self._said = said
+        self._after = after
+
+    async def start(self) -> None:
+        """Bind and serve, and say where."""
+        await self._server.start()
+        self._said(f"{self.name} server on {self._server.target}")
+
+    async def stop(self) -> None:
+        """Drain."""
+        await self._server.stop()
+        if self._after is not None:
+            await self._after()
+
+
+Finish = Callable[[], Awaitable[None]]
+
+
+def command_server(process: Process) -> Component:
+    """GRPC in, events and outbox rows out."""
+    settings, stores = process.settings, process.stores
+    key = kept_key(settings.claim_key, settings.data_dir, "claim.key")
+    handler = CommandHandler(
+        prescription_type(profile_of(settings), key),
+        stores.events,
+        stores.snapshots,
+        stores.clock,
+        AggregateCache(settings.aggregates_max),
+        limits=HandlerLimits(
+            conflict_retries_max=settings.conflict_retries_max,
+            lane_commands_max=settings.lane_commands_max,
+            batch_commands_max=settings.batch_commands_max,
+            snapshot_every_events=settings.snapshot_every_events,
+        ),
+        times=TimeRules(skew_seconds=settings.effective_time_skew_seconds),
+        observer=HandlerMetrics(process.metrics),
+        on_appended=process.poke,
+    )
+    server = grpc_server(process, settings.command_address)
+    server.add(
+        add_PrescriptionCommandServiceServicer_to_server,
+        PrescriptionCommandService(handler, key),
+        error_domain=ERROR_DOMAIN,
+    )
+    return ServerComponent("command", server, process.said, handler.drain)
+
+
+def relay(process: Process) -> Component:
+    """Outbox in, bus out."""
+    settings, stores = process.settings, process.stores
+    worker = Relay(
+        f"{socket.gethostname()}/{os.getpid()}",
+        stores.outbox,
+        stores.publisher,
+        tail=stores.tail,
+        leases=stores.leases,
+        clock=stores.clock,
+        topic=TOPIC,
+        source=SOURCE,
+        wire_name=PrescriptionEventCodec().wire_name,
+        settings=RelaySettings(
+            shard_count=settings.shard_count,
+            events_max=settings.relay_events_max,
+            poll_seconds=settings.relay_poll_seconds,
+        ),
+        observer=RelayMetrics(process.metrics),
+    )
+    process.pokes.append(worker.poke)
+    return LoopComponent("relay", worker.run, process.failed)
+
+
+def projector(process: Process) -> Component:
+    """Bus in, rows of views out."""
+    settings, stores = process.settings, process.stores
+    codec = PrescriptionEventCodec()
+
+    def decode(event: RecordedEvent) -> Event:
+        return codec.decode(event.type, event.schema_version, event.data)
+
+    worker = Projector(
+        VIEWS,
+        stores.subscribe(),
+        stores.views,
+        journal=stores.events,
+        decode=decode,
+        clock=stores.clock,
+        settings=ProjectorSettings(records_max=settings.projector_records_max),
+        observer=ProjectorMetrics(process.metrics),
+        on_applied=process.progress.notify,
+    )
+
+    async def run(stop: asyncio.Event) -> None:
+        await stores.views.prepare(VIEWS)
+        await worker.run(stop)
+
+    return LoopComponent("projector", run, process.failed)
+
+
+def query_server(process: Process) -> Component:
+    """Rows of views and the journal in, gRPC answers out."""
+    from prescriptions.query_service import add_to_server
+
+    settings, stores = process.settings, process.stores
+    server = grpc_server(process, settings.query_address)
+    add_to_server(
+        server,
+        views=stores.views,
+        events=stores.events,
+        tail=stores.tail,
+        clock=stores.clock,
+        progress=process.progress,
+        topic=TOPIC,
+        group=settings.consumer_group,
+        page_key=kept_key(settings.page_key, settings.data_dir, "page.key"),
+        error_domain=ERROR_DOMAIN,
+    )
+    return QueryComponent(stores, ServerComponent("query", server, process.said))
+
+
+class QueryComponent:
+    """The query server; it makes sure that the tables exist before it answers."""
+
+    name = "query"
+
+    def __init__(self, stores: Stores, server: ServerComponent) -> None:
+        self._stores = stores
+        self._server = server
+
+    async def start(self) -> None:
+        """Prepare the views, then serve."""
+        await self._stores.views.prepare(VIEWS)
+        await self._server.start()
+
+    async def stop(self) -> None:
+        """Drain."""
+        await self._server.stop()
+
+
+def grpc_server(process: Process, address: str) -> GrpcServer:
+    """A server with the settings' limits."""
+    settings = process.settings
+    tls = None
+    if settings.tls_certificate or settings.tls_key:
+        if not (settings.tls_certificate and settings.tls_key):
+            raise SettingsError("tls_certificate and tls_key: both or neither")
+        tls = ServerTls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
+    return GrpcServer(
+        ServerSettings(
+            address=address,
+            error_domain="erx",
+            tls=tls,
+            reuse_port=settings.reuse_port,
+            calls_max=settings.calls_max,
+            receive_bytes_max=settings.message_bytes_max,
+            default_deadline_seconds=settings.deadline_seconds,
+            drain_seconds=settings.drain_seconds,
+        ),
+        Observers(LogObserver(), CallMetrics(process.metrics)),
+    )
+
+
+def profile_of(settings: Settings) -> Profile:
+    """The policy profile by its name."""
+    if settings.profile not in PROFILES:
+        raise SettingsError(f"profile: {settings.profile!r} is none of {', '.join(PROFILES)}")
+    return PROFILES[settings.profile]

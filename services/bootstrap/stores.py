@@ -1,0 +1,95 @@
+"""What the components of a process stand on: every port, opened on one kind of store."""
+
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+
+from bootstrap.settings import Settings
+from eventkernel.ports import (
+    BusTail,
+    Clock,
+    EventPublisher,
+    EventStore,
+    EventSubscription,
+    Outbox,
+    ShardLeases,
+    SnapshotStore,
+    StreamDirectory,
+    ViewStore,
+)
+
+TOPIC = "erx.prescriptions.events.v1"
+SOURCE = "/erx/prescriptions"
+
+
+@dataclass(frozen=True, slots=True)
+class Stores:
+    """All ports of one context. ``subscribe`` makes one more member of the projectors' group; ``close`` releases everything."""
+
+    clock: Clock
+    events: EventStore
+    snapshots: SnapshotStore
+    outbox: Outbox
+    leases: ShardLeases
+    directory: StreamDirectory
+    publisher: EventPublisher
+    tail: BusTail
+    views: ViewStore
+    subscribe: Callable[[], EventSubscription]
+    close: Callable[[], Awaitable[None]]
+
+
+async def open_stores(settings: Settings) -> Stores:
+    """Open the stores that the settings name."""
+    return await open_embedded(settings)
+
+
+async def open_embedded(settings: Settings) -> Stores:
+    """Journal, bus and views as three SQLite files in the data folder; several processes may share them."""
+    from eventkernel_memory.clock import SystemClock
+    from eventkernel_sqlite.bus_tail import SqliteBusTail
+    from eventkernel_sqlite.database import Database
+    from eventkernel_sqlite.event_bus import Bus
+    from eventkernel_sqlite.event_publisher import SqliteEventPublisher
+    from eventkernel_sqlite.event_store import SqliteEventStore
+    from eventkernel_sqlite.event_subscription import SqliteEventSubscription
+    from eventkernel_sqlite.journal_schema import JOURNAL
+    from eventkernel_sqlite.outbox import SqliteOutbox
+    from eventkernel_sqlite.shard_leases import SqliteShardLeases
+    from eventkernel_sqlite.snapshot_store import SqliteSnapshotStore
+    from eventkernel_sqlite.stream_directory import SqliteStreamDirectory
+    from eventkernel_sqlite.view_store import SqliteViewStore
+
+    folder = settings.data_dir
+    folder.mkdir(parents=True, exist_ok=True)
+    clock = SystemClock()
+    journal = Database(folder / "journal.db", JOURNAL)
+    bus = Bus(folder / "bus.db")
+    await bus.create_topic(TOPIC, settings.topic_partitions)
+    views = SqliteViewStore(folder / "views.db")
+    subscriptions: list[EventSubscription] = []
+
+    def subscribe() -> EventSubscription:
+        subscription = SqliteEventSubscription(bus, settings.consumer_group, [TOPIC])
+        subscriptions.append(subscription)
+        return subscription
+
+    async def close() -> None:
+        for subscription in subscriptions:
+            await subscription.close()
+        await views.close()
+        await bus.close()
+        await journal.close()
+
+    return Stores(
+        clock=clock,
+        events=SqliteEventStore(journal),
+        snapshots=SqliteSnapshotStore(journal),
+        outbox=SqliteOutbox(journal, settings.shard_count),
+        leases=SqliteShardLeases(journal, clock),
+        directory=SqliteStreamDirectory(journal),
+        publisher=SqliteEventPublisher(bus),
+        tail=SqliteBusTail(bus),
+        views=views,
+        subscribe=subscribe,
+        close=close,
+    )
