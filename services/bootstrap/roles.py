@@ -6,8 +6,6 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from prescriptions.views import VIEWS
-
 from bootstrap.metrics import CallMetrics, HandlerMetrics, Metrics, ProjectorMetrics, RelayMetrics
 from bootstrap.secrets import kept_key
 from bootstrap.settings import Settings, SettingsError
@@ -26,6 +24,7 @@ from eventkernel_grpc import GrpcServer, LogObserver, Observers, ServerSettings,
 from prescriptions.command_service import PrescriptionCommandService, prescription_type
 from prescriptions.domain.events import Event
 from prescriptions.domain.profiles import PROFILES, Profile
+from prescriptions.views import VIEWS
 from prescriptions.wire.events import PrescriptionEventCodec
 
 ROLES = ("command", "relay", "projector", "query")

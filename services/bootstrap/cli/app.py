@@ -1,12 +1,14 @@
 """The typer application: commands are registered here, their work is in modules imported when they run."""
 
 import json
+from pathlib import Path
 from typing import Annotated
 
 import typer
 
 from bootstrap.cli.options import with_settings
 from bootstrap.settings import Settings, masked
+from eventkernel.ids import DEFAULT_TENANT
 
 app = typer.Typer(
     name="erx",
@@ -49,6 +51,87 @@ def config(
     for name, value in shown.items():
         table.add_row(name, "" if value is None else str(value), Settings.model_fields[name].description or "")
     Console().print(table)
+
+
+Tenant = Annotated[str, typer.Option(help="Whose data.")]
+AsJson = Annotated[bool, typer.Option("--json", help="For programs.")]
+
+imports = typer.Typer(
+    help="Import files into running servers; running an import again changes nothing.", no_args_is_help=True
+)
+app.add_typer(imports, name="import")
+
+
+@app.command()
+@with_settings
+def demo(settings: Settings) -> None:
+    """Run the whole loop on a bundled sample in a folder of its own, and check that both sides agree."""
+    from bootstrap.cli.demo import demo as run
+
+    run(settings)
+
+
+@imports.command()
+@with_settings
+def synthea(settings: Settings, directory: Path, *, tenant: Tenant = DEFAULT_TENANT, as_json: AsJson = False) -> None:
+    """Import a Synthea CSV export: every medication row as a chain of prescriptions with its fills."""
+    from bootstrap.cli.importing import synthea as run
+
+    run(settings, directory, tenant=tenant, as_json=as_json)
+
+
+@imports.command()
+@with_settings
+def fhir(settings: Settings, directory: Path, *, tenant: Tenant = DEFAULT_TENANT, as_json: AsJson = False) -> None:
+    """Import FHIR R4 MedicationRequests with their MedicationDispenses, one JSON file each."""
+    from bootstrap.cli.importing import fhir as run
+
+    run(settings, directory, tenant=tenant, as_json=as_json)
+
+
+@app.command()
+@with_settings
+def show(
+    settings: Settings,
+    prescription_id: str,
+    *,
+    at: Annotated[
+        str | None, typer.Option(metavar="VERSION|TIME", help="As of a version, or of an ISO 8601 time.")
+    ] = None,
+    recorded: Annotated[bool, typer.Option(help="The time is when it was recorded, not when it took effect.")] = False,
+    tenant: Tenant = DEFAULT_TENANT,
+    as_json: AsJson = False,
+) -> None:
+    """Print a prescription, now or as of before."""
+    from bootstrap.cli.reading import show as run
+
+    run(settings, prescription_id, at=at, recorded=recorded, tenant=tenant, as_json=as_json)
+
+
+@app.command()
+@with_settings
+def history(
+    settings: Settings, prescription_id: str, *, tenant: Tenant = DEFAULT_TENANT, as_json: AsJson = False
+) -> None:
+    """Print every event of a prescription."""
+    from bootstrap.cli.reading import history as run
+
+    run(settings, prescription_id, tenant=tenant, as_json=as_json)
+
+
+@app.command()
+@with_settings
+def stats(
+    settings: Settings,
+    *,
+    medications: Annotated[int, typer.Option(min=0, max=1000, help="How many medications to list.")] = 20,
+    tenant: Tenant = DEFAULT_TENANT,
+    as_json: AsJson = False,
+) -> None:
+    """Print what the statistics view says."""
+    from bootstrap.cli.reading import stats as run
+
+    run(settings, medications=medications, tenant=tenant, as_json=as_json)
 
 
 def main() -> None:

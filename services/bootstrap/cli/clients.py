@@ -1,0 +1,42 @@
+"""Calls of the command line to running servers, and their errors as a person wants to read them."""
+
+import asyncio
+from collections.abc import Awaitable, Callable, Coroutine
+from typing import Any, TypeVar
+
+import grpc
+import typer
+
+from bootstrap.settings import Settings
+from eventkernel.envelope import Actor
+from eventkernel_grpc import ChannelSettings, ClientTls, RemoteError, call_metadata, channel, remote_errors
+
+T = TypeVar("T")
+
+
+def channel_to(settings: Settings, address: str) -> grpc.aio.Channel:
+    """A channel to a server of these settings; TLS where the servers use it."""
+    tls = ClientTls(ca_file=settings.tls_certificate) if settings.tls_certificate else None
+    return channel(address, ChannelSettings(tls=tls))
+
+
+def metadata(tenant: str, role: str = "auditor") -> Any:
+    """The metadata of a call by the person at the command line."""
+    return call_metadata(tenant=tenant, actor=Actor(id="command-line", role=role))
+
+
+def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
+    """Run it; an error of the server ends the program with one line: reason, message, details."""
+    try:
+        with remote_errors():
+            return asyncio.run(work())
+    except RemoteError as error:
+        details = "".join(f"\n  {name}: {value}" for name, value in sorted(error.metadata.items()))
+        typer.secho(f"{error.reason or error.code}: {error.message}{details}", err=True, fg="red")
+        raise typer.Exit(1) from error
+
+
+async def query(settings: Settings, call: Callable[[grpc.aio.Channel], Awaitable[T]]) -> T:
+    """One conversation with the query server."""
+    async with channel_to(settings, settings.query_address) as opened:
+        return await call(opened)

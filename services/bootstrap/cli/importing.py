@@ -1,0 +1,115 @@
+"""`erx import`: files into running servers, with progress, and a report of what went in."""
+
+import asyncio
+import json
+from collections.abc import Callable, Coroutine
+from pathlib import Path
+from typing import Any
+
+import typer
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.table import Table
+
+from bootstrap.roles import profile_of
+from bootstrap.settings import Settings, SettingsError
+from eventkernel_grpc import ClientTls
+from prescriptions.imports.errors import ImportRefused
+from prescriptions.imports.imports import Target, import_fhir, import_synthea
+from prescriptions.imports.report import ImportReport, OnProgress
+from prescriptions.imports.report import Progress as Progressed
+
+Import = Callable[[OnProgress], Coroutine[Any, Any, ImportReport]]
+
+
+def synthea(settings: Settings, directory: Path, *, tenant: str, as_json: bool) -> None:
+    """Import a Synthea CSV export."""
+    target = target_of(settings, settings.command_address, tenant)
+    report(lambda tell: import_synthea(directory, target, profile=_profile(settings), progress=tell), as_json=as_json)
+
+
+def fhir(settings: Settings, directory: Path, *, tenant: str, as_json: bool) -> None:
+    """Import FHIR R4 MedicationRequests and MedicationDispenses."""
+    target = target_of(settings, settings.command_address, tenant)
+    report(lambda tell: import_fhir(directory, target, profile=_profile(settings), progress=tell), as_json=as_json)
+
+
+def target_of(settings: Settings, address: str, tenant: str = "") -> Target:
+    """Where commands go, with TLS where the servers use it."""
+    return Target(address, tenant, ClientTls(ca_file=settings.tls_certificate) if settings.tls_certificate else None)
+
+
+def report(work: Import, *, as_json: bool) -> None:
+    """Run an import under a progress bar and print its report; exit code 1 when not everything took effect."""
+    try:
+        done = asyncio.run(with_progress(work, Console(stderr=True)))
+    except ImportRefused as error:
+        typer.secho(str(error), err=True, fg="red")
+        raise typer.Exit(1) from error
+    if as_json:
+        typer.echo(json.dumps(report_facts(done), indent=2))
+    else:
+        print_report(done, Console())
+    if not done.complete:
+        raise typer.Exit(1)
+
+
+async def with_progress(work: Import, console: Console) -> ImportReport:
+    """Show commands done, rate and time left while it runs."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(),
+        MofNCompleteColumn(),
+        TextColumn("{task.fields[rate]:>7.0f}/s"),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+    )
+    with Progress(*columns, console=console, transient=True) as bar:
+        task = bar.add_task("commands", total=None, rate=0.0)
+
+        def tell(progress: Progressed) -> None:
+            bar.update(
+                task,
+                total=progress.commands_total,
+                completed=progress.commands_done,
+                rate=progress.commands_per_second,
+            )
+
+        return await work(tell)
+
+
+def report_facts(done: ImportReport) -> dict[str, Any]:
+    """The report for programs."""
+    return {
+        "sources": done.sources,
+        "prescriptions": done.prescriptions,
+        "commands": done.commands,
+        "accepted": done.accepted,
+        "new": done.new,
+        "known_before": done.known_before,
+        "fills": done.fills,
+        "retries": done.retries,
+        "refused": done.refusals,
+        "seconds": round(done.seconds, 3),
+    }
+
+
+def print_report(done: ImportReport, console: Console) -> None:
+    """The report for people, with each refusal."""
+    table = Table.grid(padding=(0, 2))
+    for name, value in report_facts(done).items():
+        if name == "refused":
+            table.add_row("refused", f"{len(done.refused):,}")
+        else:
+            table.add_row(name.replace("_", " "), f"{value:,}")
+    console.print(table)
+    for refused in done.refused:
+        console.print(f"[red]refused[/] {refused.source}: {refused.command}: {refused.reason}: {refused.message}")
+
+
+def _profile(settings: Settings) -> Any:
+    try:
+        return profile_of(settings)
+    except SettingsError as error:
+        typer.secho(f"settings: {error}", err=True, fg="red")
+        raise typer.Exit(2) from error
