@@ -1,0 +1,20 @@
+"""The read models of prescriptions: pure folds of events into rows, declared once for every store (docs/queries.md)."""
+
+from typing import Any, Final
+
+from eventkernel.view import View
+from prescriptions.domain.events import Event
+from prescriptions.views.medication_list import MEDICATION_LIST
+from prescriptions.views.pharmacy_queue import PHARMACY_QUEUE
+from prescriptions.views.prescription_stats import PRESCRIPTION_STATS
+from prescriptions.views.prescription_view import PRESCRIPTION_VIEW
+
+VIEWS: Final[tuple[View[Any, Event], ...]] = (
+    PRESCRIPTION_VIEW,
+    MEDICATION_LIST,
+    PHARMACY_QUEUE,
+    PRESCRIPTION_STATS,
+)
+"""All of them; a projector folds each event into every one, in one transaction."""
+
+__all__ = ["MEDICATION_LIST", "PHARMACY_QUEUE", "PRESCRIPTION_STATS", "PRESCRIPTION_VIEW", "VIEWS"]
