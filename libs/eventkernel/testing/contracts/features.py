@@ -11,6 +11,7 @@ class Feature(Enum):
     DURABLE = "what was acknowledged is there after everything was closed and opened again"
     ORDERED_OUTBOX = "pending streams come in the order in which they began to wait"
     EXACT_OUTBOX = "a stream is pending exactly as long as it has unpublished events, and the depth counts them exactly"
+    TAKEOVER = "what a member of a group held goes to the others soon after it died without leaving"
 
 
 class Suite:
