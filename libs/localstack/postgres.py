@@ -8,7 +8,7 @@ from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import ClassVar
 
-from localstack import probes, settings, tools
+from localstack import probes, processes, settings, tools
 from localstack.processes import Account
 from localstack.server import Server
 
@@ -53,6 +53,7 @@ class PostgresServer(Server):
         if account is not None:
             os.chown(self.folder, account.uid, account.gid)
         if (self._data / "PG_VERSION").exists():
+            self._remove_stale_lock()
             return
         tell("making the data folder" + (f" as user {account.name}" if account else ""))
         initdb = [str(tools.postgres_folder() / "initdb"), "--pgdata", str(self._data), "--auth=trust", "--no-sync"]
@@ -84,6 +85,18 @@ class PostgresServer(Server):
         except probes.ProbeFailed as error:
             if not str(error).startswith(_DUPLICATE_DATABASE):
                 raise
+
+    def _remove_stale_lock(self) -> None:
+        """Remove the lock file of a server that is no more.
+
+        PostgreSQL does so itself, unless a process has the old server's pid: a zombie that nobody reaps,
+        as in containers whose first process is no init.
+        """
+        lock = self._data / "postmaster.pid"
+        if lock.exists():
+            holder = processes.identify(int(lock.read_text(encoding="utf-8").split(maxsplit=1)[0]))
+            if not processes.is_alive(holder):
+                lock.unlink()
 
     def _remove_shared_memory(self) -> None:
         """Remove the small System V segment of a server that was killed and never started again."""

@@ -16,6 +16,7 @@ _FRAME_MAX = 16 * 1024 * 1024
 _CQL_VERSION = 4
 _CQL_STARTUP, _CQL_ERROR, _CQL_QUERY, _CQL_RESULT, _CQL_READY = 0x01, 0x00, 0x07, 0x08, 0x02
 _CQL_AUTHENTICATE, _CQL_AUTH_RESPONSE, _CQL_AUTH_SUCCESS = 0x03, 0x0F, 0x10
+_CQL_TEXTS = (0x0001, 0x000A, 0x000D)  # ascii, text, varchar
 CQL_ONE, CQL_ALL = 0x0001, 0x0005
 
 _KAFKA_METADATA, _KAFKA_METADATA_VERSION = 3, 4
@@ -30,7 +31,7 @@ class ProbeFailed(OSError):
 def cassandra_query(
     host: str, port: int, query: str, *, consistency: int = CQL_ONE, credentials: tuple[str, str] | None = None
 ) -> str:
-    """Run a query; the text of the first column of the first row, or "" when there is no row."""
+    """Run a query; the first column of the first row, "" when there is no row; in hex if it is no text."""
     with _connected(host, port) as link:
         opcode, body = _cql(link, _CQL_STARTUP, struct.pack(">H", 1) + _text("CQL_VERSION") + _text("3.0.0"))
         if opcode == _CQL_AUTHENTICATE:
@@ -45,7 +46,7 @@ def cassandra_query(
         )
         if opcode != _CQL_RESULT:
             raise ProbeFailed(_cql_error(body))
-        return _cql_first_text(body)
+        return _cql_first(body)
 
 
 def kafka_brokers(host: str, port: int) -> int:
@@ -115,7 +116,8 @@ def _cql_error(body: bytes) -> str:
     return f"error 0x{code & 0xFFFF:04x}: {body[6 : 6 + size].decode(errors='replace')}"
 
 
-def _cql_first_text(body: bytes) -> str:
+def _cql_first(body: bytes) -> str:
+    """The first value of a result whose columns are of simple types."""
     (kind,) = struct.unpack_from(">i", body)
     if kind != 0x0002:  # not rows
         return ""
@@ -123,19 +125,19 @@ def _cql_first_text(body: bytes) -> str:
     position = 12
     if flags & 0x0001:  # keyspace and table once, for all columns
         position = _skip_text(body, _skip_text(body, position))
+    types: list[int] = []
     for _ in range(columns):
         if not flags & 0x0001:
             position = _skip_text(body, _skip_text(body, position))
         position = _skip_text(body, position)
-        (type_,) = struct.unpack_from(">H", body, position)
-        if type_ not in (0x0001, 0x000A, 0x000D):
-            raise ProbeFailed(f"column type 0x{type_:04x} is not a text")
+        types += struct.unpack_from(">H", body, position)
         position += 2
     (rows,) = struct.unpack_from(">i", body, position)
     if rows == 0:
         return ""
     (size,) = struct.unpack_from(">i", body, position + 4)
-    return body[position + 8 : position + 8 + max(size, 0)].decode()
+    value = body[position + 8 : position + 8 + max(size, 0)]
+    return value.decode() if types[0] in _CQL_TEXTS else value.hex()
 
 
 def _text(value: str) -> bytes:

@@ -108,9 +108,15 @@ class Stack:
         self._require_tools()
         with state.locked(self.root):
             self._prepare()
-            if not self._detached and self._watchdog is None:
+            watched = self._detached or self._watchdog is not None
+            if not watched:
                 self._watchdog = watchdog.start(self.root)
-            self._start_all(progress)
+            try:
+                self._start_all(progress)
+            except BaseException:
+                if not watched:
+                    self._release()
+                raise
         return self
 
     def down(self, *, keep_data: bool = False) -> None:
