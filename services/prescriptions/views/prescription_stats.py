@@ -6,7 +6,7 @@ totals, its medication and the day on which it had been made, and remains as a r
 ======================  ==========================  ======================  ==========================================
 kind                    key                         subkey                  count (quantity where it says so)
 ======================  ==========================  ======================  ==========================================
-``total``               one of ``Happened``                                 prescriptions, dispenses, …
+``total``               a ``Happened``, lower case                          prescriptions, dispenses, …
 ``status``              status                                              prescriptions
 ``schedule``            schedule                                            prescriptions
 ``prescribed``          medication                  display or text         prescriptions
@@ -23,8 +23,9 @@ kind                    key                         subkey                  coun
 import json
 from collections import defaultdict
 from collections.abc import Iterator
+from datetime import date
 from decimal import Decimal
-from enum import Enum
+from functools import lru_cache
 from typing import Any, Final
 
 from eventkernel.view import Column, ColumnType, TableKind, View
@@ -36,34 +37,36 @@ from prescriptions.views import durations
 from prescriptions.views.record import CATEGORIES, NOTHING, RECORD_CODEC, Happened, Moment, PrescriptionRecord, fold
 
 ZERO: Final = Decimal(0)
+ROWS_MAX: Final = 2_048
 
 
-class Kind(Enum):
-    """What a row counts by."""
+class Kind:
+    """What a row counts by. Texts, not an Enum: they are hashed many times for every event."""
 
-    TOTAL = "total"
-    STATUS = "status"
-    SCHEDULE = "schedule"
-    PRESCRIBED = "prescribed"
-    FILLED = "filled"
-    DISPENSED = "dispensed"
-    DAY = "day"
-    CANCELLED_REASON = "reason:cancelled"
-    NOT_DISPENSED_REASON = "reason:not_dispensed"
-    ISSUE_TO_CLAIM = "issue_to_claim"
-    CLAIM_TO_DISPENSE = "claim_to_dispense"
+    TOTAL: Final = "total"
+    STATUS: Final = "status"
+    SCHEDULE: Final = "schedule"
+    PRESCRIBED: Final = "prescribed"
+    FILLED: Final = "filled"
+    DISPENSED: Final = "dispensed"
+    DAY: Final = "day"
+    CANCELLED_REASON: Final = "reason:cancelled"
+    NOT_DISPENSED_REASON: Final = "reason:not_dispensed"
+    ISSUE_TO_CLAIM: Final = "issue_to_claim"
+    CLAIM_TO_DISPENSE: Final = "claim_to_dispense"
 
 
 _REASONS: Final = {Status.CANCELLED: Kind.CANCELLED_REASON, Status.NOT_DISPENSED: Kind.NOT_DISPENSED_REASON}
 
 
-def rows(record: PrescriptionRecord) -> Iterator[dict[str, Any]]:
-    """What the prescription contributes."""
+@lru_cache(ROWS_MAX)
+def rows(record: PrescriptionRecord) -> tuple[dict[str, Any], ...]:
+    """What the prescription contributes. Kept for a while: what a step adds, the next one takes away."""
     if record.version == 0:
-        return
+        return ()
     state, content = record.state, record.state.written
-    counts: dict[tuple[Kind, str, str], int] = defaultdict(int)
-    quantities: dict[tuple[Kind, str, str], Decimal] = {}
+    counts: dict[tuple[str, str, str], int] = defaultdict(int)
+    quantities: dict[tuple[str, str, str], Decimal] = {}
     counts[Kind.STATUS, state.status.name, ""] = 1
     counts[Kind.SCHEDULE, content.schedule.name, ""] = 1
     medication, display = medication_of(content)
@@ -74,17 +77,29 @@ def rows(record: PrescriptionRecord) -> Iterator[dict[str, Any]]:
         place = (Kind.DISPENSED, medication, unit_of(dispense.quantity))
         counts[place] += 1
         quantities[place] = EXACT.add(quantities.get(place, ZERO), dispense.quantity.value)
-    if (kind := _REASONS.get(state.status)) is not None:
-        counts[kind, *reason_of(state.end_reason)] = 1
+    if (reason := _REASONS.get(state.status)) is not None:
+        counts[reason, *reason_of(state.end_reason)] = 1
     for moment in standing_moments(record):
-        counts[Kind.TOTAL, moment.what.value, ""] += 1
-        counts[Kind.DAY, moment.at.date().isoformat(), moment.what.value] += 1
+        what = moment.what.name.lower()
+        counts[Kind.TOTAL, what, ""] += 1
+        counts[Kind.DAY, _day(moment.at.toordinal()), what] += 1
     for waited, bucket in waits(record):
         counts[waited, str(bucket), ""] += 1
-    for place, count in counts.items():
-        what, key, subkey = place
-        quantity = quantities.get(place, ZERO)
-        yield {"kind": what.value, "key": key, "subkey": subkey, "count": count, "quantity": quantity}
+    return tuple(
+        {
+            "kind": kind,
+            "key": key,
+            "subkey": subkey,
+            "count": count,
+            "quantity": quantities.get((kind, key, subkey), ZERO),
+        }
+        for (kind, key, subkey), count in counts.items()
+    )
+
+
+@lru_cache(10_000)
+def _day(ordinal: int) -> str:
+    return date.fromordinal(ordinal).isoformat()
 
 
 def standing_moments(record: PrescriptionRecord) -> Iterator[Moment]:
@@ -95,7 +110,7 @@ def standing_moments(record: PrescriptionRecord) -> Iterator[Moment]:
             yield moment
 
 
-def waits(record: PrescriptionRecord) -> Iterator[tuple[Kind, int]]:
+def waits(record: PrescriptionRecord) -> Iterator[tuple[str, int]]:
     """How long it took, as buckets: from the release to the first claim, from each claim to its first hand-out."""
     issued: Moment | None = None
     claimed: Moment | None = None
@@ -142,6 +157,7 @@ def unpacked(key: str) -> list[str]:
     return json.loads(key) if key else []
 
 
+@lru_cache(10_000)
 def _packed(*parts: str) -> str:
     return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
 

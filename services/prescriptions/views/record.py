@@ -7,8 +7,10 @@ batch are kept, so that each event is folded once for all views.
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from typing import Final
+from typing import ClassVar, Final
 from uuid import UUID
+
+from pydantic import ConfigDict
 
 from eventkernel.envelope import RecordedEvent
 from prescriptions.domain import events as e
@@ -50,9 +52,12 @@ class Moment:
 class PrescriptionRecord:
     """A prescription after ``version`` events. Records are compared by identity; equal ones have equal bytes.
 
-    The state's content carries no patient details, sealed or not: read models are no place for them. ``content_sha256`` is
-    the hash of the whole content all the same. ``reversed_dispenses`` are those that were undone, oldest first.
+    The state carries neither patient details, sealed or not, nor hashes of claim tokens: read models are no place for them.
+    Nor does it remember ids of dispenses beyond the dispenses themselves. ``content_sha256`` is the hash of the whole content
+    all the same. ``reversed_dispenses`` are those that were undone, oldest first.
     """
+
+    __pydantic_config__: ClassVar = ConfigDict(ser_json_bytes="base64", val_json_bytes="base64")
 
     prescription_id: str = ""
     version: int = 0
@@ -95,10 +100,16 @@ def advance(record: PrescriptionRecord, event: e.Event, recorded: RecordedEvent)
         case e.PrescriptionCreated() | e.PrescriptionAmended():
             digest = content_sha256(event.content)
             event = replace(event, content=without_patient(event.content))
+            after = evolve(before, event)
+        case e.PrescriptionClaimed():
+            after = evolve(before, replace(event, claim_token_sha256=b""))
+        case e.MedicationPartiallyDispensed() | e.MedicationDispensed():
+            after = replace(evolve(before, event), seen_dispense_ids=frozenset())
         case e.DispenseReversed():
             undone = (*undone, *(gone for gone in before.dispenses if gone.dispense_id == event.dispense_id))
+            after = evolve(before, event)
         case _:
-            pass
+            after = evolve(before, event)
     meta = recorded.meta
     return PrescriptionRecord(
         prescription_id=record.prescription_id or recorded.stream.id,
@@ -107,7 +118,7 @@ def advance(record: PrescriptionRecord, event: e.Event, recorded: RecordedEvent)
         occurred_at=meta.occurred_at,
         recorded_at=meta.recorded_at,
         content_sha256=digest,
-        state=evolve(before, event),
+        state=after,
         reversed_dispenses=undone,
         moments=_remembered(record.moments, event, meta.occurred_at),
     )
