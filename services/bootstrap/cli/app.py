@@ -134,6 +134,23 @@ def stats(
     run(settings, medications=medications, tenant=tenant, as_json=as_json)
 
 
+benches = typer.Typer(help="Measure, as ratios to a raw limit in the same run.", no_args_is_help=True)
+app.add_typer(benches, name="bench")
+
+
+@benches.command()
+def embedded(
+    *,
+    seconds: Annotated[float, typer.Option(min=1, help="How long each load runs.")] = 10.0,
+    aggregates: Annotated[int, typer.Option(help="Most aggregates in the memory measure.")] = 100_000,
+    as_json: AsJson = False,
+) -> None:
+    """The embedded store: commands, catch-up, memory."""
+    from bootstrap.bench.embedded import bench as run
+
+    run(seconds=seconds, aggregates_max=aggregates, as_json=as_json)
+
+
 def main() -> None:
     """Run the command line."""
     app()
