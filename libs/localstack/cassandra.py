@@ -47,7 +47,7 @@ class CassandraNode(Server):
     ) -> None:
         super().__init__(root, record, save)
         self._ring = tuple(ring)
-        self._commitlog_sync = commitlog_sync
+        self.commitlog_sync = commitlog_sync
         self._password_authentication = password_authentication
 
     def probe(self) -> str:
@@ -81,7 +81,7 @@ class CassandraNode(Server):
             native_port=self._record.ports["client"],
             storage_port=self._record.ports["storage"],
             ssl_storage_port=self._record.ports["ssl_storage"],
-            commitlog_sync=self._commitlog_sync,
+            commitlog_sync=self.commitlog_sync,
             password_authentication=self._password_authentication,
             tokens=settings.ring_tokens(self._ring.index(self._record.address), nodes),
         )

@@ -99,6 +99,8 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except (LocalStackError, OSError) as error:
         sys.stderr.write(f"{error}\n")
         return 1
+    except KeyboardInterrupt:
+        return 130
     return 0
 
 

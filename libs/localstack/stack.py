@@ -251,6 +251,7 @@ class Stack:
                     asked=f"commitlog_sync {self._wanted.commitlog_sync}",
                 )
             self._adopt(replace(recorded, commitlog_sync=self._wanted.commitlog_sync))
+            state.save(self.root, self._state)
 
     def _choose(self) -> None:
         """Names, addresses, ports and folders of a new stack."""
@@ -286,6 +287,8 @@ class Stack:
                 self._servers[name].refresh(record)
             else:
                 self._servers[name] = self._build(record, recorded)
+        for node in self.cassandra_nodes:
+            node.commitlog_sync = recorded.commitlog_sync
 
     def _build(self, record: ServerRecord, recorded: StackState) -> Server:
         if record.service == "kafka":

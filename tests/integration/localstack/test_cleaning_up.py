@@ -201,6 +201,6 @@ def test_two_stacks_live_side_by_side(tmp_path: Path) -> None:
         assert two.postgres.probe() == two.postgres.version
 
 
-def test_a_stack_in_use_cannot_be_had_with_another_durability(tmp_path: Path) -> None:
+def test_a_stack_in_use_cannot_be_had_with_other_services(tmp_path: Path) -> None:
     with Stack(tmp_path / "stack", services=["postgres"]), pytest.raises(LocalStackError, match="asked for kafka"):
         Stack(tmp_path / "stack", services=["kafka"], detached=True).up()

@@ -1,12 +1,14 @@
 """A stack touches only its own folder and says what it refuses."""
 
 import dataclasses
+import os
 from pathlib import Path
 
 import pytest
 
-from localstack import cli, state
+from localstack import cli, processes, state
 from localstack.errors import LocalStackError, NotRunning, StackMismatch
+from localstack.processes import ProcessIdentity
 from localstack.stack import Stack
 from localstack.state import ServerRecord, StackState
 
@@ -69,6 +71,31 @@ def test_attaching_takes_over_what_is_recorded(tmp_path: Path) -> None:
     assert str(stack.postgres.endpoint) == "127.0.0.1:20000"
     assert stack.postgres.dsn("other") == "postgresql://erx@127.0.0.1:20000/other"
     assert [server.state for server in stack.status()] == ["down"]
+
+
+def with_cassandra(process: ProcessIdentity | None) -> StackState:
+    ports = {"client": 20_000, "storage": 20_001, "ssl_storage": 20_002}
+    node = ServerRecord("cassandra", "cassandra", "127.0.0.1", ports, "/nowhere/cassandra", process)
+    return dataclasses.replace(RECORDED, services=("cassandra",), servers={"cassandra": node})
+
+
+def test_durability_cannot_be_changed_under_a_running_node(tmp_path: Path) -> None:
+    state.save(tmp_path, with_cassandra(processes.identify(os.getpid())))
+    with pytest.raises(StackMismatch, match="commitlog_sync group; asked for commitlog_sync periodic"):
+        Stack(tmp_path, services=["cassandra"], commitlog_sync="periodic", detached=True).up()
+
+
+def test_durability_can_be_changed_between_two_starts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(Stack, "_start_all", lambda *_: None)
+    state.save(tmp_path, with_cassandra(None))
+    stack = Stack(tmp_path, services=["cassandra"], commitlog_sync="periodic", detached=True)
+    held = stack.cassandra
+    stack.up()
+    assert stack.cassandra is held
+    assert held.commitlog_sync == "periodic"
+    recorded = state.load(tmp_path)
+    assert recorded is not None
+    assert recorded.commitlog_sync == "periodic"
 
 
 def test_attaching_to_nothing_is_refused(tmp_path: Path) -> None:
