@@ -96,6 +96,11 @@ class Story:
         self.events.append(self.when(command, actor, **changes).event)
         return self
 
+    def retell(self, other: "Story") -> "Story":
+        """Begin where another story is now, without changing that one."""
+        self.events, self.now, self.token = list(other.events), other.now, other.token
+        return self
+
     def later(self, **time: float) -> "Story":
         self.now += timedelta(**time)
         return self
