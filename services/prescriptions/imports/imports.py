@@ -12,6 +12,8 @@ import grpc
 from erx.prescriptions.v1 import statistics_pb2
 from erx.prescriptions.v1.query_service_pb2_grpc import PrescriptionQueryServiceStub
 from eventkernel.envelope import Actor
+from eventkernel_grpc.client import ChannelSettings
+from eventkernel_grpc.credentials import ClientTls
 from eventkernel_grpc.metadata import call_metadata
 from prescriptions.domain.profiles import US, Profile
 from prescriptions.imports.expectations import MEDICATIONS_MAX, differences, expected_of
@@ -31,11 +33,11 @@ CHANNELS = 2
 
 @dataclass(frozen=True, slots=True)
 class Target:
-    """Where commands or queries go: ``address`` as gRPC names it, TLS where ``credentials`` are given."""
+    """Where commands or queries go: ``address`` as gRPC names it, and TLS where it is spoken."""
 
     address: str
     tenant: str = ""
-    credentials: grpc.ChannelCredentials | None = None
+    tls: ClientTls | None = None
 
 
 async def import_synthea(
@@ -111,14 +113,15 @@ async def _send(
 
 @asynccontextmanager
 async def _channels(target: Target, count: int) -> AsyncIterator[tuple[grpc.aio.Channel, ...]]:
-    # Channels to one address share a connection unless each has a pool of its own.
-    options = [("grpc.use_local_subchannel_pool", 1)]
+    # Retries are the sender's alone, and channels to one address share a connection unless each has a pool of its own.
+    options = [*ChannelSettings(attempts_max=1).options(), ("grpc.use_local_subchannel_pool", 1)]
+    credentials = target.tls.credentials() if target.tls else None
     async with AsyncExitStack() as stack:
         channels = []
         for _ in range(count):
-            if target.credentials is None:
+            if credentials is None:
                 channel = grpc.aio.insecure_channel(target.address, options=options)
             else:
-                channel = grpc.aio.secure_channel(target.address, target.credentials, options=options)
+                channel = grpc.aio.secure_channel(target.address, credentials, options=options)
             channels.append(await stack.enter_async_context(channel))
         yield tuple(channels)

@@ -10,26 +10,20 @@ from itertools import cycle
 from typing import Any
 
 import grpc
-from google.rpc import error_details_pb2
 
 from erx.prescriptions.v1.command_service_pb2_grpc import PrescriptionCommandServiceStub
 from eventkernel.envelope import Actor
+from eventkernel_grpc.client import remote_error
+from eventkernel_grpc.errors import RemoteError
 from eventkernel_grpc.metadata import call_metadata
-from eventkernel_grpc.status import read_status
 from prescriptions.domain.commands import ClaimPrescription, DispenseMedication
 from prescriptions.imports.errors import TargetLost
 from prescriptions.imports.plan import PlannedPrescription, PlannedStep
 from prescriptions.imports.report import ImportReport, OnProgress, Progress, RefusedCommand
 from prescriptions.imports.requests import request_of
 
-_RETRIABLE = frozenset(
-    {
-        grpc.StatusCode.UNAVAILABLE,
-        grpc.StatusCode.DEADLINE_EXCEEDED,
-        grpc.StatusCode.RESOURCE_EXHAUSTED,
-        grpc.StatusCode.ABORTED,
-    }
-)
+# Made by grpc itself where the service could not say that a retry helps.
+_RETRIABLE = frozenset({grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
 
 
 @dataclass(frozen=True, slots=True)
@@ -124,7 +118,7 @@ class Sender:
         for place, step in enumerate(plan.steps):
             try:
                 reply = await self._call(plan, step, claim_token, stub, tally)
-            except grpc.aio.AioRpcError as error:
+            except RemoteError as error:
                 tally.refused.append(_refused(plan, step, error, not_sent=len(plan.steps) - place - 1))
                 tally.done += len(plan.steps) - place
                 return
@@ -152,44 +146,30 @@ class Sender:
             try:
                 return await method(request, metadata=metadata, timeout=self._limits.call_seconds)
             except grpc.aio.AioRpcError as error:
-                if error.code() not in _RETRIABLE:
-                    raise
+                remote = remote_error(error)
+                if not remote.may_retry and remote.code not in _RETRIABLE:
+                    raise remote from error
                 if attempt == self._limits.attempts_max:
-                    cause = f"{error.code().name}: {error.details()}"
-                    raise TargetLost(self._target, attempts=attempt, cause=cause) from error
+                    raise TargetLost(self._target, attempts=attempt, cause=str(remote)) from error
                 tally.retries += 1
-                await asyncio.sleep(self._pause(attempt, error))
+                await asyncio.sleep(self._pause(attempt, remote))
         raise AssertionError("attempts_max is at least 1")
 
-    def _pause(self, attempt: int, error: grpc.aio.AioRpcError) -> float:
+    def _pause(self, attempt: int, error: RemoteError) -> float:
         doubled = self._limits.pause_seconds * float(2 ** (attempt - 1))
-        pause = max(min(doubled, self._limits.pause_seconds_max), _asked_pause(error))
+        pause = max(min(doubled, self._limits.pause_seconds_max), error.retry_after_seconds or 0.0)
         return pause * random.uniform(0.5, 1.0)  # noqa: S311 - spreads retries, guards nothing
 
     def _metadata_of(self, actor: Actor) -> tuple[tuple[str, str | bytes], ...]:
         return call_metadata(tenant=self._tenant, actor=actor)
 
 
-def _refused(
-    plan: PlannedPrescription, step: PlannedStep, error: grpc.aio.AioRpcError, *, not_sent: int
-) -> RefusedCommand:
-    info = error_details_pb2.ErrorInfo()
-    reason = next((info.reason for detail in _details(error) if detail.Unpack(info)), error.code().name)
+def _refused(plan: PlannedPrescription, step: PlannedStep, error: RemoteError, *, not_sent: int) -> RefusedCommand:
     return RefusedCommand(
         source=plan.source,
         prescription_id=plan.prescription_id,
         command=type(step.command).__name__,
-        reason=reason,
-        message=error.details() or "",
+        reason=error.reason or error.code.name,
+        message=error.message,
         not_sent=not_sent,
     )
-
-
-def _asked_pause(error: grpc.aio.AioRpcError) -> float:
-    info = error_details_pb2.RetryInfo()
-    return next((info.retry_delay.ToMicroseconds() / 1e6 for detail in _details(error) if detail.Unpack(info)), 0.0)
-
-
-def _details(error: grpc.aio.AioRpcError) -> Sequence[Any]:
-    status = read_status(tuple(error.trailing_metadata() or ()))
-    return status.details if status is not None else ()
