@@ -8,8 +8,9 @@ cannot be written, are answered by the error table too; grpc's own answer to bot
 import asyncio
 import time
 import uuid
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
 from contextlib import AsyncExitStack, aclosing
+from contextvars import ContextVar
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias
 
@@ -27,6 +28,10 @@ from eventkernel_grpc.status import DETAILS_KEY
 from eventkernel_grpc.validation import RequestValidator
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
+# The metadata that grpc decoded to find the handler. It is set in the call's own task, by the dispatcher; asking the
+# servicer context would decode all of it once more, which costs more than the rest of this module.
+INVOCATION: ContextVar[Sequence[tuple[str, str | bytes]]] = ContextVar("eventkernel_grpc_invocation", default=())
+
 RawHandler: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 
 
@@ -97,12 +102,13 @@ class Edge:
     def _served(
         self, method: Method, limit: ConcurrencyLimit, body: Callable[[Any, Context, "_Served"], Awaitable[Any]]
     ) -> RawHandler:
-        observer, path = self.observer, method.path
+        observer, path, late = self.observer, method.path, self.draining.check
 
         async def serve(raw: Any, context: Context) -> Any:
             served = _Served(time.perf_counter())
             entered = False
             try:
+                late()
                 limit.enter()
                 entered = True
                 observer.started(path)
@@ -144,7 +150,7 @@ class Edge:
         await context.abort(shown.code, shown.short_message, trailers)
 
     def _open(self, method: Method, context: Context, seconds: float | None) -> CallContext:
-        found = metadata.read(context.invocation_metadata())  # type: ignore[arg-type]  # pairs, whatever the stub says
+        found = metadata.read(INVOCATION.get())
         return CallContext(
             method=method.path,
             tenant=metadata.tenant_of(found),

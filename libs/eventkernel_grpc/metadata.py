@@ -6,6 +6,7 @@ The actor's metadata is what the caller says; it is to be believed only from cal
 
 import re
 from collections.abc import Iterable, Sequence
+from functools import lru_cache
 
 from eventkernel.envelope import Actor, Provenance
 from eventkernel.errors import InvalidCommand
@@ -25,6 +26,7 @@ CONSISTENCY = "erx-consistency-bin"
 KEYS = frozenset(
     {TENANT, ACTOR_ID, ACTOR_ROLE, ORGANISATION_ID, PURPOSE, CORRELATION_ID, CAUSATION_ID, TRACEPARENT, CONSISTENCY}
 )
+REMEMBERED_MAX = 4096
 NOBODY = Actor(id="", role="")
 
 _ID = re.compile(r"[\x21-\x7e]{1,128}\Z")
@@ -51,30 +53,17 @@ def read(pairs: Sequence[tuple[str, str | bytes]]) -> dict[str, str | bytes]:
 
 def tenant_of(found: dict[str, str | bytes]) -> str:
     """The tenant, or the default one where none is named."""
-    tenant = found.get(TENANT)
-    if tenant is None:
-        return DEFAULT_TENANT
-    try:
-        return validate_tenant(str(tenant))
-    except InvalidCommand as error:
-        raise MetadataInvalid(TENANT, "must be 1 to 63 characters of a-z, 0-9, _ and -") from error
+    return _tenant(found.get(TENANT, DEFAULT_TENANT))
 
 
 def provenance_of(found: dict[str, str | bytes], *, actor_required: bool) -> Provenance:
     """Who calls and why. Without an actor, where none is required, the actor is ``NOBODY``."""
-    if actor_required or ACTOR_ID in found or ACTOR_ROLE in found:
-        actor = Actor(
-            id=_value(found, ACTOR_ID, _ID, _ID_RULE, required=True),
-            role=_value(found, ACTOR_ROLE, _ROLE, _ROLE_RULE, required=True),
-            organisation=_value(found, ORGANISATION_ID, _ID, _ID_RULE),
-        )
-    else:
-        actor = NOBODY
+    get = found.get
     return Provenance(
-        actor=actor,
-        purpose_of_use=_value(found, PURPOSE, _PURPOSE, _PURPOSE_RULE),
-        correlation_id=_value(found, CORRELATION_ID, _ID, _ID_RULE),
-        causation_id=_value(found, CAUSATION_ID, _ID, _ID_RULE),
+        actor=_actor(get(ACTOR_ID, ""), get(ACTOR_ROLE, ""), get(ORGANISATION_ID, ""), actor_required),
+        purpose_of_use=_checked(PURPOSE, get(PURPOSE, ""), _PURPOSE, _PURPOSE_RULE),
+        correlation_id=_checked(CORRELATION_ID, get(CORRELATION_ID, ""), _ID, _ID_RULE),
+        causation_id=_checked(CAUSATION_ID, get(CAUSATION_ID, ""), _ID, _ID_RULE),
         traceparent=traceparent_of(found),
     )
 
@@ -120,11 +109,31 @@ def call_metadata(
     return tuple((key, value) for key, value in values if value)
 
 
-def _value(found: dict[str, str | bytes], key: str, form: re.Pattern[str], rule: str, *, required: bool = False) -> str:
-    value = found.get(key, "")
-    if not value:
-        if required:
+# The same callers come again and again: what is checked once is remembered, refusals are not.
+@lru_cache(maxsize=REMEMBERED_MAX)
+def _tenant(tenant: str | bytes) -> str:
+    try:
+        return validate_tenant(str(tenant))
+    except InvalidCommand as error:
+        raise MetadataInvalid(TENANT, "must be 1 to 63 characters of a-z, 0-9, _ and -") from error
+
+
+@lru_cache(maxsize=REMEMBERED_MAX)
+def _actor(actor_id: str | bytes, role: str | bytes, organisation: str | bytes, required: bool) -> Actor:
+    if not (required or actor_id or role):
+        return NOBODY
+    for key, value in ((ACTOR_ID, actor_id), (ACTOR_ROLE, role)):
+        if not value:
             raise MetadataInvalid(key, "must be given")
+    return Actor(
+        id=_checked(ACTOR_ID, actor_id, _ID, _ID_RULE),
+        role=_checked(ACTOR_ROLE, role, _ROLE, _ROLE_RULE),
+        organisation=_checked(ORGANISATION_ID, organisation, _ID, _ID_RULE),
+    )
+
+
+def _checked(key: str, value: str | bytes, form: re.Pattern[str], rule: str) -> str:
+    if not value:
         return ""
     if not isinstance(value, str) or not form.match(value):
         raise MetadataInvalid(key, rule)

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
-from typing import Any, Self, TypeVar
+from typing import Any, Self, TypeVar, cast
 
 import grpc
 from google.protobuf import descriptor_pool, message_factory
@@ -16,7 +16,7 @@ from grpc_health.v1 import health_pb2_grpc  # type: ignore[import-untyped]  # it
 
 from eventkernel_grpc import reflection
 from eventkernel_grpc.draining import Draining
-from eventkernel_grpc.edge import Edge, Method
+from eventkernel_grpc.edge import INVOCATION, Edge, Method
 from eventkernel_grpc.error_table import row_of
 from eventkernel_grpc.errors import BindFailed, MethodUnknown
 from eventkernel_grpc.health import SERVICE as HEALTH_SERVICE
@@ -30,6 +30,9 @@ from eventkernel_grpc.validation import RequestValidator
 S = TypeVar("S")
 Handlers = dict[str, "grpc.RpcMethodHandler[Any, Any]"]
 
+# New calls are refused until an interval passes without one; callers that never pause are given up on after this many.
+QUIET_SECONDS = 0.02
+QUIET_INTERVALS_MAX = 25
 # After the drain's time is over calls are cancelled; this long they may take to clean up behind themselves.
 CANCELLED_CALLS_SECONDS_MAX = 2.0
 
@@ -133,9 +136,10 @@ class GrpcServer:
         self.health.stop()
         if settings.drain_notice_seconds > 0:
             await asyncio.sleep(settings.drain_notice_seconds)
+        self._draining.begin()
+        await self._draining.quiet(QUIET_SECONDS, QUIET_INTERVALS_MAX)
         # The grace given to grpc is longer than ours, so that it is here where it is seen and said that calls were cut off.
         closing = asyncio.create_task(server.stop(settings.drain_seconds + CANCELLED_CALLS_SECONDS_MAX))
-        self._draining.begin()
         done, _ = await asyncio.wait({closing}, timeout=settings.drain_seconds)
         if not done:
             _log.warning("%d calls are cut off after %g s of draining", self.calls.in_use, settings.drain_seconds)
@@ -170,6 +174,7 @@ class _Dispatch(grpc.GenericRpcHandler):
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
         """The handler of a path."""
+        INVOCATION.set(cast("Any", handler_call_details.invocation_metadata))
         return self._handlers.get(handler_call_details.method) or self._unknown(handler_call_details.method)
 
     def _unknown(self, path: str) -> "grpc.RpcMethodHandler[Any, Any]":

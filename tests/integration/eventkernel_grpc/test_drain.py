@@ -23,6 +23,26 @@ async def test_call_in_flight_gets_its_reply_while_new_ones_are_refused(serve: A
         await asyncio.wait_for(stopping, DEADLINE_SECONDS)
 
 
+async def test_every_caller_of_a_loaded_server_is_answered_when_it_stops(serve: Any, text: Any) -> None:
+    async with serve() as served:
+        codes: list[grpc.StatusCode] = []
+
+        async def call_until_refused() -> None:
+            while True:
+                try:
+                    await served.unary("Look")(text(value="x"), timeout=DEADLINE_SECONDS)
+                except grpc.RpcError as error:
+                    codes.append(error.code())
+                    return
+
+        callers = [asyncio.create_task(call_until_refused()) for _ in range(64)]
+        for _ in range(200):
+            await served.records.arrivals.get()
+        await asyncio.wait_for(served.server.stop(), DEADLINE_SECONDS)
+        await asyncio.gather(*callers)
+        assert codes == [grpc.StatusCode.UNAVAILABLE] * 64
+
+
 async def test_fifty_calls_in_flight_all_get_their_replies(serve: Any, text: Any) -> None:
     async with serve() as served:
         served.echo.on = served.echo.hold
