@@ -10,6 +10,7 @@ from typing import TypeVar
 
 from eventkernel.errors import StoreUnavailable
 from eventkernel_sqlite.connection import Schema, open_reader, open_writer, translated
+from eventkernel_sqlite.room import Room
 from eventkernel_sqlite.writer import Work, Writer
 
 T = TypeVar("T")
@@ -20,13 +21,15 @@ READER_THREADS = 2
 class Database:
     """Opens, migrates and holds the file. Every adapter on the file in this process shares one of these.
 
-    ``read_now`` runs on the caller's thread: for point reads, where a hop to another thread costs several times the read.
-    ``read`` runs in a thread, inside one read transaction (one snapshot). ``write`` waits for the group commit.
+    ``read_now`` runs on the caller's thread: for point reads and short pages, where a hop to another thread costs several
+    times the read. ``read`` runs in a thread, inside one read transaction (one snapshot): for what reads much and returns
+    little. ``write`` waits for the group commit.
     """
 
     def __init__(self, path: Path, schema: Schema) -> None:
         self.store = schema.store
         self._closed = False
+        self._room = Room()
         self._writer = Writer(open_writer(path, schema), schema.store)
         self._near = open_reader(path, schema)
         self._far: SimpleQueue[sqlite3.Connection] = SimpleQueue()
@@ -51,7 +54,12 @@ class Database:
         """The result of a longer read, in a thread; all its statements see one snapshot."""
         if self._closed:
             raise StoreUnavailable(self.store, "closed")
-        return await asyncio.get_running_loop().run_in_executor(self._threads, self._snapshot, work)
+        loop = asyncio.get_running_loop()
+        self._room.enter(loop)
+        try:
+            return await loop.run_in_executor(self._threads, self._snapshot, work)
+        finally:
+            self._room.leave()
 
     async def close(self) -> None:
         """Finish reads and writes under way, then close every connection. Closing twice is allowed."""

@@ -1,5 +1,6 @@
 """The event store on SQLite: one transaction per append, many appends per commit."""
 
+import asyncio
 import sqlite3
 import zlib
 from collections.abc import Sequence
@@ -26,7 +27,7 @@ from eventkernel_sqlite.database import Database
 from eventkernel_sqlite.events import recorded
 from eventkernel_sqlite.writer import CommitInDoubt
 
-PAGE_EVENTS = 256
+PAGE_EVENTS = 128
 
 FIND_STREAM = """
     SELECT s.id, s.head, s.published, c.request_hash, c.first_version, c.last_version
@@ -77,7 +78,7 @@ class SqliteEventStore:
     async def load(
         self, stream: StreamId, *, after: int = 0, up_to: int | None = None, events_max: int | None = None
     ) -> Loaded:
-        """The first page is read here and now, further ones in a thread, so that a long stream does not hold the loop."""
+        """Page by page on the loop, others taking turns: in a thread, every row would wait for the interpreter anew."""
         key, last = stream.key, _LAST if up_to is None else up_to
         left = _LAST if events_max is None else events_max
         events: list[RecordedEvent] = []
@@ -91,7 +92,8 @@ class SqliteEventStore:
             if len(found) < PAGE_EVENTS or left <= 0:
                 break
             page = _Page(stream, events[-1].version, last, min(left, PAGE_EVENTS))
-            found = await self._database.read(page)
+            await asyncio.sleep(0)
+            found = self._database.read_now(page)
         return Loaded(events, Position(events[-1].version if events else min(after, self._head(key))))
 
     async def find_command(self, stream: StreamId, command_id: UUID) -> CommandRecord | None:

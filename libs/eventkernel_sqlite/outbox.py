@@ -1,8 +1,10 @@
 """The outbox on SQLite: a few statements a round, however many streams it holds."""
 
+import asyncio
 import json
 import sqlite3
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
@@ -11,6 +13,8 @@ from eventkernel.ids import StreamId
 from eventkernel.ports.outbox import Outbox, OutboxDepth, OutboxRun, PendingStream
 from eventkernel_sqlite.database import Database
 from eventkernel_sqlite.events import recorded
+
+PAGE_EVENTS = 128
 
 SELECT_PENDING = """
     SELECT s.key, o.hash % :shard_count
@@ -37,6 +41,17 @@ SELECT_OLDEST = """
 """
 
 
+@dataclass(frozen=True, slots=True)
+class _Chosen:
+    """What a read takes of one stream: versions ``published + 1`` to ``up_to``."""
+
+    stream: StreamId
+    number: int
+    published: int
+    head: int
+    up_to: int
+
+
 class SqliteOutbox:
     """Streams that wait, as rows written by the append itself; ``shard_count`` may differ from one start to the next."""
 
@@ -47,14 +62,20 @@ class SqliteOutbox:
     async def pending(self, shards: Collection[int], streams_max: int) -> Sequence[PendingStream]:
         """In the order in which they began to wait."""
         arguments = {"shard_count": self._shard_count, "shards": json.dumps(sorted(shards)), "streams_max": streams_max}
-        rows = await self._database.read(lambda c: c.execute(SELECT_PENDING, arguments).fetchall())
+        rows = self._database.read_now(lambda c: c.execute(SELECT_PENDING, arguments).fetchall())
         return [PendingStream(StreamId.from_key(key), shard) for key, shard in rows]
 
     async def read(self, streams: Sequence[PendingStream], events_max: int) -> Sequence[OutboxRun]:
-        """Two statements for all streams; the last run may be cut where the budget ends."""
-        if not streams:
-            return []
-        return await self._database.read(partial(_read, [pending.stream for pending in streams], events_max))
+        """One statement for the streams, one for each page of events; the last run may be cut where the budget ends."""
+        chosen = self._database.read_now(partial(_choose, [pending.stream for pending in streams], events_max))
+        events: list[RecordedEvent] = []
+        for page in _pages(chosen):
+            events += self._database.read_now(partial(_events, page))
+            await asyncio.sleep(0)
+        by_stream: dict[StreamId, list[RecordedEvent]] = {}
+        for event in sorted(events, key=_version):
+            by_stream.setdefault(event.stream, []).append(event)
+        return [OutboxRun(run.stream, run.published, run.head, tuple(by_stream[run.stream])) for run in chosen]
 
     async def advance(self, runs: Sequence[OutboxRun]) -> Sequence[bool]:
         """All cursors in one transaction."""
@@ -67,32 +88,49 @@ class SqliteOutbox:
         return await self._database.read(_depth)
 
 
-def _read(streams: Sequence[StreamId], events_max: int, connection: sqlite3.Connection) -> list[OutboxRun]:
+def _choose(streams: Sequence[StreamId], events_max: int, connection: sqlite3.Connection) -> list[_Chosen]:
     by_key = {stream.key: stream for stream in streams}
-    chosen: dict[int, tuple[StreamId, int, int]] = {}
-    wanted: list[tuple[int, int, int]] = []
+    chosen = []
     for key, number, _, head, published, _ in connection.execute(
         SELECT_STREAMS, (json.dumps(list(by_key)),)
     ).fetchall():
         count = min(head - published, events_max)
         if count > 0:
             events_max -= count
-            chosen[number] = (by_key[key], published, head)
-            wanted.append((number, published, published + count))
-    events: dict[int, list[RecordedEvent]] = {number: [] for number in chosen}
-    for number, *row in connection.execute(SELECT_RUNS, (json.dumps(wanted),)):
-        events[number].append(recorded(chosen[number][0], tuple(row)))
-    return [
-        OutboxRun(stream, published, head, tuple(sorted(events[number], key=_version)))
-        for number, (stream, published, head) in chosen.items()
-    ]
+            chosen.append(_Chosen(by_key[key], number, published, head, published + count))
+    return chosen
+
+
+def _pages(chosen: Sequence[_Chosen]) -> Iterator[dict[int, tuple[StreamId, int, int]]]:
+    """Cut what was chosen into ranges of versions by stream number, a page's worth of events at a time."""
+    page: dict[int, tuple[StreamId, int, int]] = {}
+    left = PAGE_EVENTS
+    for run in chosen:
+        after = run.published
+        while after < run.up_to:
+            up_to = min(run.up_to, after + left)
+            page[run.number] = (run.stream, after, up_to)
+            left -= up_to - after
+            after = up_to
+            if left == 0:
+                yield page
+                page, left = {}, PAGE_EVENTS
+    if page:
+        yield page
+
+
+def _events(page: dict[int, tuple[StreamId, int, int]], connection: sqlite3.Connection) -> list[RecordedEvent]:
+    ranges = json.dumps([(number, after, up_to) for number, (_, after, up_to) in page.items()])
+    return [recorded(page[number][0], tuple(row)) for number, *row in connection.execute(SELECT_RUNS, (ranges,))]
 
 
 def _advance(runs: Sequence[OutboxRun], connection: sqlite3.Connection) -> list[bool]:
     keys = json.dumps([run.stream.key for run in runs])
     stored: dict[str, list[Any]] = {row[0]: list(row[1:]) for row in connection.execute(SELECT_STREAMS, (keys,))}
     moved = [_move(stored.get(run.stream.key), run) for run in runs]
-    streams = [stored[key] for key in dict.fromkeys(run.stream.key for run, done in zip(runs, moved, strict=True) if done)]
+    streams = [
+        stored[key] for key in dict.fromkeys(run.stream.key for run, done in zip(runs, moved, strict=True) if done)
+    ]
     connection.executemany(DELETE_OUTBOX, [(waiting,) for *_, waiting in streams])
     updates = []
     for number, digest, head, published, _ in streams:
