@@ -39,7 +39,7 @@ def prescription_to(
         written_date=w.date_to(state.written_date),
         nominated_pharmacy=w.pharmacy_to(state.nominated),
         claim=_claim_to(state.last_claim, active=state.claim_open),
-        dispenses=[_dispense_to(dispense) for dispense in state.dispenses],
+        dispenses=[dispense_to(dispense) for dispense in state.dispenses],
         refills_allowed=content.refills_allowed,
         fills_done=state.fills_done,
         refills_remaining=max(state.refills_remaining, 0),
@@ -78,7 +78,8 @@ def _claim_to(claim: Claim | None, *, active: bool) -> prescription_pb2.Claim | 
     )
 
 
-def _dispense_to(dispense: Dispense) -> prescription_pb2.Dispense:
+def dispense_to(dispense: Dispense) -> prescription_pb2.Dispense:
+    """One hand-out."""
     return prescription_pb2.Dispense(
         dispense_id=str(dispense.dispense_id),
         fill_number=dispense.fill_number,
