@@ -9,8 +9,8 @@ kind                    key                         subkey                  coun
 ``total``               a ``Happened``, lower case                          prescriptions, dispenses, …
 ``status``              status                                              prescriptions
 ``schedule``            schedule                                            prescriptions
-``prescribed``          medication                  display or text         prescriptions
-``filled``              medication                  display or text         fills
+``prescribed``          medication                  display                 prescriptions
+``filled``              medication                  display                 fills
 ``dispensed``           medication                  unit                    hand-outs; their quantity
 ``day``                 day (UTC), ISO 8601         one of ``Happened``     what happened
 ``reason:cancelled``    reason                      display                 prescriptions
@@ -32,7 +32,7 @@ from eventkernel.view import Column, ColumnType, TableKind, View
 from eventkernel.view_sums import EXACT
 from prescriptions.domain.events import Event
 from prescriptions.domain.state import Status
-from prescriptions.domain.values import PrescriptionContent, Quantity, Reason
+from prescriptions.domain.values import Coding, PrescriptionContent, Quantity, Reason
 from prescriptions.views import durations
 from prescriptions.views.record import CATEGORIES, NOTHING, RECORD_CODEC, Happened, Moment, PrescriptionRecord, fold
 
@@ -131,11 +131,11 @@ def waits(record: PrescriptionRecord) -> Iterator[tuple[str, int]]:
 
 
 def medication_of(content: PrescriptionContent) -> tuple[str, str]:
-    """Key and display of the medication: its first code, else its text."""
+    """Key and display of the medication: its first code, else its text alone."""
     if content.medication:
         first = content.medication[0]
         return _packed(first.system, first.code), first.display
-    return "", content.medication_text
+    return _packed(content.medication_text), ""
 
 
 def unit_of(quantity: Quantity) -> str:
@@ -144,17 +144,27 @@ def unit_of(quantity: Quantity) -> str:
 
 
 def reason_of(reason: Reason | None) -> tuple[str, str]:
-    """Key and display of a reason: its code where there is one, else its text."""
-    if reason is None:
-        return "", ""
-    if reason.coding is not None and reason.coding.code:
+    """Key and display of a reason: its code where there is one, else its text alone."""
+    if reason is not None and reason.coding is not None and reason.coding.code:
         return _packed(reason.coding.system, reason.coding.code), reason.coding.display
-    return "", reason.text
+    return _packed(reason.text if reason else ""), ""
 
 
-def unpacked(key: str) -> list[str]:
-    """The parts of a key of a medication, a unit or a reason; none of an empty one."""
-    return json.loads(key) if key else []
+def coding_and_text(key: str, display: str) -> tuple[Coding | None, str]:
+    """What a key of ``medication_of`` or ``reason_of`` stands for."""
+    match json.loads(key):
+        case [system, code]:
+            return Coding(system, code, display), ""
+        case [text]:
+            return None, text
+        case _:
+            raise ValueError(f"{key!r} is no key of a coding or a text")
+
+
+def quantity_of(key: str, value: Decimal) -> Quantity:
+    """So much in the unit of this key."""
+    system, code, text = json.loads(key)
+    return Quantity(value, code, system, text)
 
 
 @lru_cache(10_000)

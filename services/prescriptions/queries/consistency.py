@@ -1,0 +1,117 @@
+"""What an answer has to have seen: read from token, mode and ``min_version``; waited for; and said in the answer."""
+
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Final, Protocol
+
+from erx.eventlog.v1 import consistency_pb2
+from eventkernel.envelope import StreamPosition
+from eventkernel.errors import InvalidCommand, TokenNotReached
+from eventkernel.ids import StreamId
+from eventkernel.ports import ViewReading
+from eventkernel.runtime.consistency import wait_for
+from eventkernel.view import View
+from eventkernel_grpc.call import CallContext
+from eventkernel_grpc.tokens import encode_token
+from prescriptions.queries.sources import CONTEXT, Sources, streams_seen
+
+REPLY_SECONDS: Final = 0.05
+"""Kept of the deadline for the way back, so that the caller hears why the time was not enough."""
+WAIT_SECONDS: Final = 10.0
+"""How long to wait for a caller who set no deadline."""
+
+
+class Asking(Protocol):
+    """The two fields that every query has."""
+
+    @property
+    def token(self) -> bytes:
+        """What the answer has to have seen."""
+
+    @property
+    def consistency(self) -> consistency_pb2.ConsistencyMode:
+        """How fresh it has to be."""
+
+
+@dataclass(frozen=True, slots=True)
+class Demand:
+    """Versions that the answer should have, and whether to wait for them."""
+
+    wanted: Mapping[StreamId, int]
+    waits: bool
+
+
+def demand_of(call: CallContext, request: Asking, own: Mapping[StreamId, int] | None = None) -> Demand:
+    """From the token (field or metadata), the mode, and ``own`` wishes of the request.
+
+    Not said means at least what is named, if anything is. Raises ``InvalidCommand`` for tokens that cannot be, or are another
+    tenant's, and for modes that are not served.
+    """
+    wanted = dict(streams_seen(call.tenant, call.seen(request.token)))
+    for stream, version in (own or {}).items():
+        wanted[stream] = max(version, wanted.get(stream, 0))
+    match request.consistency:
+        case consistency_pb2.CONSISTENCY_MODE_UNSPECIFIED | consistency_pb2.CONSISTENCY_MODE_AT_LEAST:
+            return Demand(wanted, waits=True)
+        case consistency_pb2.CONSISTENCY_MODE_ANY:
+            return Demand(wanted, waits=False)
+        case _:
+            raise InvalidCommand("consistency", "only ANY and AT_LEAST are served here", reason="MODE_NOT_SUPPORTED")
+
+
+async def waited(sources: Sources, view: View[Any, Any], call: CallContext, demand: Demand) -> None:
+    """Return when the view has what is demanded; ``TokenNotReached`` shortly before the deadline."""
+    if not demand.waits or not demand.wanted:
+        return
+    left = call.remaining_seconds(reserve_seconds=REPLY_SECONDS)
+    await wait_for(
+        sources.views,
+        view,
+        demand.wanted,
+        clock=sources.clock,
+        deadline_seconds=WAIT_SECONDS if left is None else left,
+        progress=sources.progress,
+    )
+
+
+@asynccontextmanager
+async def answering(
+    sources: Sources, view: View[Any, Any], call: CallContext, demand: Demand
+) -> AsyncIterator[tuple[ViewReading, consistency_pb2.Freshness]]:
+    """A reading that has seen what is demanded, and as of when it is.
+
+    The freshness is asked first: the rows may be newer than it says, never older.
+    """
+    await waited(sources, view, call, demand)
+    made = await sources.freshness.of(view)
+    async with sources.views.reading() as reading:
+        if demand.wanted:
+            made.requested_token_reached = await _reached(view, reading, demand)
+        yield reading, made
+
+
+async def _reached(view: View[Any, Any], reading: ViewReading, demand: Demand) -> bool:
+    wanted = {stream: version for stream, version in demand.wanted.items() if stream.category in view.categories}
+    checkpoints = await reading.checkpoints(view, list(wanted)) if wanted else {}
+    return all(checkpoints[stream].version >= version for stream, version in wanted.items())
+
+
+def shown(made: consistency_pb2.Freshness, call: CallContext, stream: StreamId, version: int) -> None:
+    """Add the token of the one stream that the answer shows, to the message and to the reply's metadata."""
+    made.token = encode_token([StreamPosition(CONTEXT, stream.name, version)], tenant=call.tenant)
+    call.reply_token(made.token)
+
+
+def as_of_log(
+    call: CallContext, demand: Demand, stream: StreamId, head: int, version: int
+) -> consistency_pb2.Freshness:
+    """As of when an answer from the log is: the log is never behind itself. A version that it lacks was never written."""
+    wanted = demand.wanted.get(stream, 0)
+    if demand.waits and wanted > head:
+        raise TokenNotReached("the event log", stream.name, wanted=wanted, reached=head)
+    made = consistency_pb2.Freshness(events_behind=0)
+    if demand.wanted:
+        made.requested_token_reached = wanted <= head
+    shown(made, call, stream, version)
+    return made

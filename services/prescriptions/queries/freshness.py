@@ -1,0 +1,113 @@
+"""How far the views have read the bus and when they last applied something: asked seldom, told with every answer."""
+
+import asyncio
+import logging
+from collections.abc import Awaitable, Callable
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any, Final, Generic, TypeVar
+
+from erx.eventlog.v1 import consistency_pb2
+from eventkernel.errors import KernelError
+from eventkernel.ports import BusTail, TopicPartition, ViewStatus, ViewStore
+from eventkernel.runtime.cloudevents import from_record
+from eventkernel.view import View
+from eventkernel_grpc.wire_types import to_timestamp
+
+POSITIONS_SECONDS: Final = 0.2
+STATUS_SECONDS: Final = 0.5
+
+T = TypeVar("T")
+
+_log = logging.getLogger(__name__)
+
+
+@dataclass(frozen=True, slots=True)
+class Progress:
+    """By partition: the next offset the views' group reads, and the one after the last record there is."""
+
+    positions: tuple[tuple[TopicPartition, int, int], ...]
+
+    @property
+    def events_behind(self) -> int:
+        """Records not yet applied."""
+        return sum(max(end - next_offset, 0) for _, next_offset, end in self.positions)
+
+    def messages(self) -> list[consistency_pb2.BusPosition]:
+        """As told to callers."""
+        return [
+            consistency_pb2.BusPosition(
+                topic=source.topic, partition=source.partition, next_offset=next_offset, end_offset=end
+            )
+            for source, next_offset, end in self.positions
+        ]
+
+
+class Cached(Generic[T]):
+    """A value asked again only when it has grown old; callers that come meanwhile wait for the one who asks."""
+
+    def __init__(self, ask: Callable[[], Awaitable[T]], seconds_max: float) -> None:
+        self._ask = ask
+        self._seconds = seconds_max
+        self._lock = asyncio.Lock()
+        self._value: T | None = None
+        self._asked = float("-inf")
+
+    async def get(self) -> T:
+        """The value, at most so old."""
+        loop = asyncio.get_running_loop()
+        if self._value is None or loop.time() - self._asked > self._seconds:
+            async with self._lock:
+                if self._value is None or loop.time() - self._asked > self._seconds:
+                    begun = loop.time()
+                    self._value = await self._ask()
+                    self._asked = begun
+        return self._value
+
+
+class Freshnesses:
+    """Makes the ``Freshness`` of answers."""
+
+    def __init__(self, views: ViewStore, tail: BusTail, *, topic: str, group: str) -> None:
+        self._views = views
+        self._tail = tail
+        self._topic = topic
+        self._group = group
+        self._progress = Cached(self.progress_now, POSITIONS_SECONDS)
+        self._statuses: dict[str, Cached[ViewStatus]] = {}
+
+    async def of(self, view: View[Any, Any]) -> consistency_pb2.Freshness:
+        """As of when an answer from this view is. What the bus does not tell stays unknown, and the answer is given."""
+        made = consistency_pb2.Freshness(view=view.name, view_version=view.version)
+        status = await self._statuses.setdefault(view.table, Cached(lambda: self._status(view), STATUS_SECONDS)).get()
+        if status.updated_at is not None:
+            made.applied_at.CopyFrom(to_timestamp(status.updated_at))
+        progress = await self.progress()
+        if progress is not None:
+            made.positions.extend(progress.messages())
+            made.events_behind = progress.events_behind
+        return made
+
+    async def progress(self) -> Progress | None:
+        """The group's progress, at most ``POSITIONS_SECONDS`` old; None where the bus does not answer."""
+        try:
+            return await self._progress.get()
+        except KernelError as error:
+            _log.warning("positions on the bus are unknown: %s", error)
+            return None
+
+    async def progress_now(self) -> Progress:
+        """The group's progress. Committed offsets are asked first, so that the distance is never told too small."""
+        committed = await self._tail.committed(self._group, self._topic)
+        ends = await self._tail.end_offsets(self._topic)
+        return Progress(tuple((source, committed.get(source, 0), ends[source]) for source in sorted(ends)))
+
+    async def oldest_behind(self, progress: Progress) -> datetime | None:
+        """When the oldest record that is not yet applied was recorded; None where it cannot be told."""
+        behind = [(source, offset) for source, offset, end in progress.positions if offset < end]
+        heads = [await self._tail.read(source, offset, 1) for source, offset in behind]
+        return min((from_record(record).meta.recorded_at for records in heads for record in records), default=None)
+
+    async def _status(self, view: View[Any, Any]) -> ViewStatus:
+        (status,) = await self._views.status([view])
+        return status

@@ -1,0 +1,112 @@
+"""FetchHistory and FetchAsOf: from the event log itself, so they are never behind."""
+
+from collections.abc import AsyncIterator, Callable
+from typing import Final
+
+from erx.prescriptions.v1 import filters_pb2, query_service_pb2
+from eventkernel.envelope import RecordedEvent
+from eventkernel.errors import InvalidCommand, StreamNotFound
+from eventkernel.filters import Eq, Order, Query
+from eventkernel.ids import StreamId
+from eventkernel.ports import EventStore
+from eventkernel_grpc.call import CallContext
+from eventkernel_grpc.pages import page_size
+from eventkernel_grpc.wire_types import from_timestamp
+from prescriptions.queries.consistency import as_of_log, demand_of
+from prescriptions.queries.sources import CONTEXT, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Sources, stream_of
+from prescriptions.views.record import NOTHING, advance
+from prescriptions.wire.events import PrescriptionEventCodec
+from prescriptions.wire.query_replies import history_entry_to, record_to
+
+EVENTS_MAX: Final = 500
+"""Events read in one call to the store."""
+
+_CODEC: Final = PrescriptionEventCodec()
+
+
+async def fetch_history(
+    sources: Sources, call: CallContext, request: query_service_pb2.FetchHistoryRequest
+) -> query_service_pb2.FetchHistoryResponse:
+    """One page of the prescription's events, the oldest first unless asked otherwise."""
+    size = page_size(request.page_size, default=PAGE_SIZE_DEFAULT, at_most=PAGE_SIZE_MAX)
+    stream = stream_of(call.tenant, request.prescription_id)
+    demand = demand_of(call, request)
+    descending = request.direction == filters_pb2.SORT_DIRECTION_DESCENDING
+    paged = Query(call.tenant, Eq("stream", stream.name), Order(("sequence",), descending))
+    scope = f"history/{request.after_sequence}"
+    position = sources.pages.decode(paged, request.page_token, scope=scope)
+    head = await head_of(sources.events, stream)
+    if head == 0:
+        raise StreamNotFound(stream.name)
+    if descending:
+        up_to = position[0] - 1 if position else head
+        after = max(up_to - size, request.after_sequence)
+        more = after > request.after_sequence
+    else:
+        after = position[0] if position else request.after_sequence
+        up_to = min(after + size, head)
+        more = up_to < head
+    events = [] if up_to <= after else list((await sources.events.load(stream, after=after, up_to=up_to)).events)
+    if descending:
+        events.reverse()
+    last = (events[-1].version,) if events else ()
+    return query_service_pb2.FetchHistoryResponse(
+        as_of=as_of_log(call, demand, stream, head, head),
+        next_page_token=sources.pages.encode(paged, last, scope=scope) if more and events else "",
+        entries=[history_entry_to(event, CONTEXT) for event in events],
+    )
+
+
+async def fetch_as_of(
+    sources: Sources, call: CallContext, request: query_service_pb2.FetchAsOfRequest
+) -> query_service_pb2.FetchAsOfResponse:
+    """The prescription as the fold of its events up to a version or a moment; ``StreamNotFound`` where there were none."""
+    stream = stream_of(call.tenant, request.prescription_id)
+    demand = demand_of(call, request)
+    within = _within(request)
+    record, head = NOTHING, 0
+    async for event in events_of(sources.events, stream):
+        head = event.version
+        if record.version == head - 1 and within(event):
+            record = advance(record, _CODEC.decode(event.type, event.schema_version, event.data), event)
+    if record.version == 0:
+        raise StreamNotFound(stream.name)
+    if request.WhichOneof("point") == "version" and record.version < request.version:
+        raise InvalidCommand("version", f"{stream.name} has {head} events so far", reason="VERSION_NOT_REACHED")
+    made = as_of_log(call, demand, stream, head, record.version)
+    return query_service_pb2.FetchAsOfResponse(as_of=made, prescription=record_to(record))
+
+
+def _within(request: query_service_pb2.FetchAsOfRequest) -> Callable[[RecordedEvent], bool]:
+    """Whether an event belongs to the answer. No time runs backwards within a stream, so those that do are a prefix."""
+    match request.WhichOneof("point"):
+        case "version":
+            return lambda event: event.version <= request.version
+        case "occurred_time":
+            occurred = from_timestamp(request.occurred_time, "occurred_time")
+            return lambda event: event.meta.occurred_at <= occurred
+        case "recorded_time":
+            recorded = from_timestamp(request.recorded_time, "recorded_time")
+            return lambda event: event.meta.recorded_at <= recorded
+        case _:
+            raise InvalidCommand("point", "must be a version, an occurred_time or a recorded_time")
+
+
+async def events_of(store: EventStore, stream: StreamId) -> AsyncIterator[RecordedEvent]:
+    """All events of a stream, read in portions."""
+    after = 0
+    while True:
+        loaded = await store.load(stream, after=after, events_max=EVENTS_MAX)
+        for event in loaded.events:
+            yield event
+        if len(loaded.events) < EVENTS_MAX:
+            return
+        after = loaded.events[-1].version
+
+
+async def head_of(store: EventStore, stream: StreamId) -> int:
+    """The stream's version; 0 where there is none."""
+    version = 0
+    async for event in events_of(store, stream):
+        version = event.version
+    return version

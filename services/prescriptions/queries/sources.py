@@ -1,0 +1,56 @@
+"""What queries stand on, and the names they share with the command side."""
+
+from collections.abc import AsyncIterator, Mapping
+from dataclasses import dataclass, replace
+from typing import Any, Final
+
+from eventkernel.envelope import StreamPosition
+from eventkernel.filters import Query, sort_key
+from eventkernel.ids import StreamId
+from eventkernel.ports import Clock, EventStore, StoredRow, ViewReading, ViewStore
+from eventkernel.runtime.consistency import ViewProgress
+from eventkernel.view import View
+from eventkernel_grpc.pages import PageTokens
+from prescriptions.queries.freshness import Freshnesses
+
+CONTEXT: Final = "prescriptions"
+CATEGORY: Final = "prescription"
+
+PAGE_SIZE_DEFAULT: Final = 50
+PAGE_SIZE_MAX: Final = 200
+SCAN_ROWS_MAX: Final = 1_000
+"""Rows read in one statement where all that match are needed."""
+
+
+@dataclass(frozen=True, slots=True)
+class Sources:
+    """Ports and what is made of them, shared by all queries of a server."""
+
+    views: ViewStore
+    events: EventStore
+    clock: Clock
+    progress: ViewProgress
+    freshness: Freshnesses
+    pages: PageTokens
+
+
+def stream_of(tenant: str, prescription_id: str) -> StreamId:
+    """The stream of a prescription; the id in lower case, as UUIDs compare."""
+    return StreamId(tenant, f"{CATEGORY}-{prescription_id.lower()}")
+
+
+def streams_seen(tenant: str, positions: tuple[StreamPosition, ...]) -> Mapping[StreamId, int]:
+    """What a token says about this context; what it says about others is theirs to keep."""
+    return {StreamId(tenant, seen.stream): seen.version for seen in positions if seen.context == CONTEXT}
+
+
+async def every_row(reading: ViewReading, view: View[Any, Any], query: Query) -> AsyncIterator[StoredRow]:
+    """All rows that match, read in portions; the query's order must be total."""
+    query = replace(query, limit=SCAN_ROWS_MAX)
+    while True:
+        rows = await reading.select(view, query)
+        for row in rows:
+            yield row
+        if len(rows) < SCAN_ROWS_MAX:
+            return
+        query = replace(query, after=sort_key(query.order, rows[-1].values))

@@ -1,0 +1,108 @@
+"""The query side's inbound port: a request becomes a reading of views or of the log, its answer says as of when it is."""
+
+from typing import Any
+
+from erx.prescriptions.v1 import query_service_pb2 as q
+from erx.prescriptions.v1 import statistics_pb2
+from erx.prescriptions.v1.query_service_pb2_grpc import (
+    PrescriptionQueryServiceServicer,
+    add_PrescriptionQueryServiceServicer_to_server,
+)
+from eventkernel.ports import BusTail, Clock, EventStore, ViewStore
+from eventkernel.runtime.consistency import ViewProgress
+from eventkernel_grpc import GrpcServer
+from eventkernel_grpc.call import current_call
+from eventkernel_grpc.pages import PageTokens
+from prescriptions.queries.freshness import Freshnesses
+from prescriptions.queries.listing import fetch_all_prescriptions
+from prescriptions.queries.log import fetch_as_of, fetch_history
+from prescriptions.queries.medications import fetch_medication_list
+from prescriptions.queries.one import fetch_prescription
+from prescriptions.queries.queue import fetch_pharmacy_queue
+from prescriptions.queries.sources import Sources
+from prescriptions.queries.statistics import fetch_statistics
+from prescriptions.queries.status import projection_status
+
+
+class PrescriptionQueryService(PrescriptionQueryServiceServicer):
+    """One RPC per question. The tenant comes from the call's metadata and from nowhere else.
+
+    ``topic`` and ``group`` name what the projector reads, for the freshness that every answer tells; ``progress`` is its
+    notice that it has committed, where it lives in the same process; ``page_key`` (16 bytes at least) is shared by all query
+    servers of a service.
+    """
+
+    def __init__(
+        self,
+        *,
+        views: ViewStore,
+        events: EventStore,
+        tail: BusTail,
+        clock: Clock,
+        topic: str,
+        group: str,
+        page_key: bytes,
+        progress: ViewProgress | None = None,
+    ) -> None:
+        freshness = Freshnesses(views, tail, topic=topic, group=group)
+        pages = PageTokens(page_key)
+        self._sources = Sources(views, events, clock, progress or ViewProgress(), freshness, pages)
+
+    async def FetchPrescription(self, request: q.FetchPrescriptionRequest, context: Any) -> Any:  # noqa: N802
+        """One prescription."""
+        return await fetch_prescription(self._sources, current_call(), request)
+
+    async def FetchAllPrescriptions(self, request: q.FetchAllPrescriptionsRequest, context: Any) -> Any:  # noqa: N802
+        """Prescriptions by filter and order."""
+        return await fetch_all_prescriptions(self._sources, current_call(), request)
+
+    async def FetchMedicationList(self, request: q.FetchMedicationListRequest, context: Any) -> Any:  # noqa: N802
+        """What a patient takes."""
+        return await fetch_medication_list(self._sources, current_call(), request)
+
+    async def FetchPharmacyQueue(self, request: q.FetchPharmacyQueueRequest, context: Any) -> Any:  # noqa: N802
+        """What a pharmacy has to do."""
+        return await fetch_pharmacy_queue(self._sources, current_call(), request)
+
+    async def FetchHistory(self, request: q.FetchHistoryRequest, context: Any) -> Any:  # noqa: N802
+        """The events of one prescription."""
+        return await fetch_history(self._sources, current_call(), request)
+
+    async def FetchAsOf(self, request: q.FetchAsOfRequest, context: Any) -> Any:  # noqa: N802
+        """One prescription as it was."""
+        return await fetch_as_of(self._sources, current_call(), request)
+
+    async def FetchStatistics(self, request: statistics_pb2.FetchStatisticsRequest, context: Any) -> Any:  # noqa: N802
+        """Counts, rates and medians."""
+        return await fetch_statistics(self._sources, current_call(), request)
+
+    async def ProjectionStatus(self, request: q.ProjectionStatusRequest, context: Any) -> Any:  # noqa: N802
+        """How the views are doing."""
+        return await projection_status(self._sources, current_call(), request)
+
+
+def add_to_server(
+    server: GrpcServer,
+    *,
+    views: ViewStore,
+    events: EventStore,
+    tail: BusTail,
+    clock: Clock,
+    progress: ViewProgress,
+    topic: str,
+    group: str,
+    page_key: bytes,
+    error_domain: str | None = None,
+) -> None:
+    """Make the service from its ports and add it to a server."""
+    service = PrescriptionQueryService(
+        views=views,
+        events=events,
+        tail=tail,
+        clock=clock,
+        topic=topic,
+        group=group,
+        page_key=page_key,
+        progress=progress,
+    )
+    server.add(add_PrescriptionQueryServiceServicer_to_server, service, error_domain=error_domain)
