@@ -20,6 +20,7 @@ from eventkernel.runtime.consistency import ViewProgress
 from eventkernel.runtime.projector import Projector, ProjectorSettings
 from eventkernel.runtime.relay import Relay, RelaySettings
 from eventkernel.runtime.times import TimeRules
+from eventkernel.runtime.waiting import until_available
 from eventkernel_grpc import GrpcServer, LogObserver, Observers, ServerSettings, ServerTls
 from prescriptions.command_service import PrescriptionCommandService, prescription_type
 from prescriptions.domain.events import Event
@@ -70,6 +71,10 @@ class ServerComponent:
         """Bind and serve, and say where."""
         await self._server.start()
         self._said(f"{self.name} server on {self._server.target}")
+
+    def serving(self, *, serving: bool) -> None:
+        """Say in the server's health whether it serves."""
+        self._server.health.set_serving("", serving)
 
     async def stop(self) -> None:
         """Drain."""
@@ -155,8 +160,11 @@ def projector(process: Process) -> Component:
     )
 
     async def run(stop: asyncio.Event) -> None:
-        await stores.views.prepare(VIEWS)
-        await worker.run(stop)
+        async def prepare() -> None:
+            await stores.views.prepare(VIEWS)
+
+        if await until_available(prepare, clock=stores.clock, name="projector", stop=stop):
+            await worker.run(stop)
 
     return LoopComponent("projector", run, process.failed)
 
@@ -183,7 +191,7 @@ def query_server(process: Process) -> Component:
 
 
 class QueryComponent:
-    """The query server; it makes sure that the tables exist before it answers."""
+    """The query server. It says NOT_SERVING until the store of views answers and the tables exist."""
 
     name = "query"
 
@@ -192,13 +200,26 @@ class QueryComponent:
         self._server = server
 
     async def start(self) -> None:
-        """Prepare the views, then serve."""
-        await self._stores.views.prepare(VIEWS)
+        """Listen, prepare the views for as long as it takes, then serve."""
         await self._server.start()
+        try:
+            await until_available(
+                self._prepare,
+                clock=self._stores.clock,
+                name="query",
+                on_waiting=lambda _: self._server.serving(serving=False),
+            )
+        except BaseException:
+            await self._server.stop()
+            raise
+        self._server.serving(serving=True)
 
     async def stop(self) -> None:
         """Drain."""
         await self._server.stop()
+
+    async def _prepare(self) -> None:
+        await self._stores.views.prepare(VIEWS)
 
 
 def grpc_server(process: Process, address: str) -> GrpcServer:

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from uuid import UUID
 
 from eventkernel.envelope import EventMeta, RecordedEvent
-from eventkernel.errors import EventUnreadable
+from eventkernel.errors import EventUnreadable, InvalidCommand
 from eventkernel.ids import StreamId
 from eventkernel.ports import BusMessage, BusRecord
 
@@ -54,9 +54,10 @@ def from_record(record: BusRecord) -> RecordedEvent:
     headers = dict(record.headers)
     try:
         name, _, schema_version = headers["ce_dataschema"].decode().rpartition("/")
+        stream, version = version_of(record)
         return RecordedEvent(
-            stream=StreamId.from_key(record.key.decode()),
-            version=int(headers["ce_sequence"]),
+            stream=stream,
+            version=version,
             event_id=UUID(headers["ce_id"].decode()),
             type=name,
             schema_version=int(schema_version),
@@ -65,13 +66,21 @@ def from_record(record: BusRecord) -> RecordedEvent:
         )
     except KeyError as error:
         raise BrokenRecord(place, f"header {error.args[0]} is missing") from error
-    except (ValueError, TypeError) as error:
-        raise BrokenRecord(place, str(error)) from error
+    except (ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
+        # A header or a key may be null on the bus, and anybody can write to a topic.
+        raise BrokenRecord(place, repr(error)) from error
 
 
 def version_of(record: BusRecord) -> tuple[StreamId, int]:
-    """Stream and version alone, for reading back what is already published."""
+    """Stream and version alone, for reading back what is already published. Raises ``BrokenRecord``."""
+    place = f"{record.topic}/{record.partition}@{record.offset}"
     for name, value in record.headers:
         if name == "ce_sequence":
-            return StreamId.from_key(record.key.decode()), int(value)
-    raise BrokenRecord(f"{record.topic}/{record.partition}@{record.offset}", "header ce_sequence is missing")
+            try:
+                stream, version = StreamId.from_key(record.key.decode()).validated(), int(value)
+            except (ValueError, TypeError, AttributeError, InvalidCommand) as error:
+                raise BrokenRecord(place, repr(error)) from error
+            if version < 1:
+                raise BrokenRecord(place, f"version {version}")
+            return stream, version
+    raise BrokenRecord(place, "header ce_sequence is missing")

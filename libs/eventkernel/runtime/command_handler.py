@@ -5,10 +5,11 @@ after the other on the growing state and stored together in one append. Differen
 """
 
 import asyncio
+import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Generic, Protocol, TypeVar
 
 from eventkernel.envelope import EventMeta, NewEvent
@@ -19,12 +20,14 @@ from eventkernel.errors import (
     OutcomeUnknown,
     Overloaded,
     Refusal,
+    StoreUnavailable,
     StreamNotFound,
     VersionConflict,
 )
 from eventkernel.ids import StreamId, event_id_of
 from eventkernel.ports import (
     Appended,
+    AppendOutcome,
     Clock,
     CommandRecord,
     Conflict,
@@ -35,6 +38,7 @@ from eventkernel.ports import (
     SnapshotStore,
     Unknown,
 )
+from eventkernel.ports.event_store import ENTRIES_MAX
 from eventkernel.runtime.aggregate import Aggregate, AggregateType, CommandRequest
 from eventkernel.runtime.aggregate_cache import AggregateCache
 from eventkernel.runtime.repository import Repository
@@ -47,18 +51,30 @@ E = TypeVar("E")
 S = TypeVar("S")
 X = TypeVar("X")
 
+_REFUSED = (Refusal, InvalidCommand, StreamNotFound, VersionConflict)
+"""What a decision on a state answers instead of an event. On a state that may be stale none of it is told."""
+
 
 @dataclass(frozen=True, slots=True)
 class HandlerLimits:
     """Named limits. ``conflict_retries_max``: appends lost to other writers before the caller is told to try again;
-    ``lane_commands_max``: commands waiting for one stream; ``batch_commands_max``: commands stored in one append;
-    ``snapshot_every_events``: distance between snapshots, 0 for none.
+    ``unknown_retries_max``: repeats of an append whose outcome is unknown; ``lane_commands_max``: commands waiting for one
+    stream; ``batch_commands_max`` and ``batch_bytes_max``: what is stored in one append; ``snapshot_every_events``: distance
+    between snapshots, 0 for none; ``snapshots_behind_max``: snapshots being written at once, beyond which they are left out.
     """
 
     conflict_retries_max: int = 8
+    unknown_retries_max: int = 1
     lane_commands_max: int = 256
     batch_commands_max: int = 32
+    batch_bytes_max: int = 1_000_000
     snapshot_every_events: int = 100
+    snapshots_behind_max: int = 64
+
+    def __post_init__(self) -> None:
+        """Refuse a batch that no store takes."""
+        if not 1 <= self.batch_commands_max <= ENTRIES_MAX:
+            raise ValueError(f"batch_commands_max must be 1 to {ENTRIES_MAX}, not {self.batch_commands_max}")
 
 
 DEFAULT_LIMITS = HandlerLimits()
@@ -87,8 +103,11 @@ class HandlerObserver(Protocol):
 
 @dataclass(slots=True)
 class _Waiting(Generic[C, S]):
+    """A command and where its caller waits. ``in_doubt``: why an append that held it may be stored, else empty."""
+
     request: CommandRequest[C]
     reply: "asyncio.Future[CommandReply[S]]"
+    in_doubt: str = ""
 
 
 @dataclass(slots=True)
@@ -99,6 +118,19 @@ class _Staged(Generic[C, S]):
     entry: Entry
     after: Aggregate[S]
     twins: list[_Waiting[C, S]] = field(default_factory=list)
+
+    @property
+    def callers(self) -> "list[_Waiting[C, S]]":
+        return [self.waiting, *self.twins]
+
+
+@dataclass(slots=True)
+class _Decided(Generic[C, S]):
+    """What came of a batch: what is to be stored, what can be told now, and what rests on state that is not stored yet."""
+
+    staged: list[_Staged[C, S]] = field(default_factory=list)
+    now: "list[tuple[_Waiting[C, S], Exception | CommandReply[S]]]" = field(default_factory=list)
+    later: list[tuple[_Waiting[C, S], KernelError]] = field(default_factory=list)
 
 
 @dataclass(slots=True)
@@ -140,8 +172,9 @@ class CommandHandler(Generic[C, E, S, X]):
         """Run one command.
 
         Raises the decider's ``Refusal``, ``InvalidCommand``, ``StreamNotFound``, ``VersionConflict``,
-        ``IdempotencyMismatch``, ``Overloaded``, ``StoreUnavailable`` or ``OutcomeUnknown``. A caller that is cancelled
-        leaves the command running; repeating it with the same id gives its reply.
+        ``IdempotencyMismatch``, ``Overloaded``, ``StoreUnavailable`` or ``OutcomeUnknown``. A caller that is cancelled while
+        its command still queues takes it back; once it is on its way to the store it runs on, and repeating it with the same
+        id gives its reply.
         """
         lane = self._lanes.get(request.stream)
         if lane is None:
@@ -151,7 +184,8 @@ class CommandHandler(Generic[C, E, S, X]):
         waiting = _Waiting(request, asyncio.get_running_loop().create_future())
         lane.waiting.append(waiting)
         if lane.task is None:
-            lane.task = asyncio.create_task(self._run_lane(request.stream, lane))
+            # A context of its own: the lane works for every caller, not for the one that happened to begin it.
+            lane.task = asyncio.create_task(self._run_lane(request.stream, lane), context=contextvars.Context())
         return await waiting.reply
 
     async def drain(self) -> None:
@@ -161,6 +195,7 @@ class CommandHandler(Generic[C, E, S, X]):
             await asyncio.wait(tasks)
 
     async def _run_lane(self, stream: StreamId, lane: _Lane[C, S]) -> None:
+        batch: list[_Waiting[C, S]] = []
         try:
             while lane.waiting:
                 batch = [lane.waiting.popleft() for _ in range(min(len(lane.waiting), self._limits.batch_commands_max))]
@@ -168,58 +203,80 @@ class CommandHandler(Generic[C, E, S, X]):
                     await self._run_batch(stream, batch)
                 except Exception as error:  # noqa: BLE001 - whatever broke belongs to the callers of this batch
                     self._cache.drop(stream)
+                    if not isinstance(error, KernelError):
+                        _log.error("commands of %s failed", stream.key, exc_info=error)
                     for waiting in batch:
                         _fail(waiting, error)
         finally:
             del self._lanes[stream]
+            # Only a cancelled lane leaves callers behind.
+            for waiting in (*batch, *lane.waiting):
+                _fail(waiting, StoreUnavailable("command handler", "it was stopped"))
 
-    async def _run_batch(self, stream: StreamId, batch: list[_Waiting[C, S]]) -> None:
+    async def _run_batch(self, stream: StreamId, batch: Sequence[_Waiting[C, S]]) -> None:
         aggregate, fresh = self._cached(stream, batch)
-        conflicts = 0
-        while batch:
+        lost = 0
+        while batch := [waiting for waiting in batch if not waiting.reply.done()]:
             if aggregate is None:
                 aggregate, fresh = await self.repository.load(stream), True
-            staged, later, doubtful = await self._decide_all(aggregate, batch, fresh=fresh)
-            if doubtful:
-                aggregate, fresh = await self.repository.refresh(aggregate), True
+            decided = await self._decide_all(aggregate, batch, fresh=fresh)
+            if decided is None:
+                again = self.repository.refresh(aggregate) if aggregate.version else self.repository.load(stream)
+                aggregate, fresh = await again, True
                 continue
-            if not staged:
+            for waiting, answer in decided.now:
+                _answer(waiting, answer)
+            if not decided.staged:
                 if aggregate.version:
                     self._cache.keep(aggregate)
                 return
-            outcome = await self._store.append(stream, aggregate.position, [item.entry for item in staged])
+            outcome = await self._append(stream, aggregate.position, decided.staged)
             if isinstance(outcome, Appended):
-                self._settle(staged, outcome.position)
-                for waiting, error in later:
+                aggregate, fresh = self._settle(decided.staged, outcome.position), True
+                for waiting, error in decided.later:
                     _fail(waiting, error)
-                return
+                continue
             self._cache.drop(stream)
-            if isinstance(outcome, Unknown):
-                self._give_up(staged, outcome.cause)
-            else:
-                conflicts += 1
-                self._lost(outcome, aggregate, conflicts)
-            batch = [waiting for waiting in batch if not waiting.reply.done()]
             aggregate = None
+            if isinstance(outcome, Unknown):
+                self._give_up(decided.staged, outcome.cause)
+                continue
+            lost += 1
+            if isinstance(outcome, Conflict) and self._observer:
+                self._observer.conflict()
+            if lost > self._limits.conflict_retries_max:
+                raise Overloaded("conflict_retries_max", at=self._limits.conflict_retries_max)
+
+    async def _append(self, stream: StreamId, expected: Position, staged: Sequence[_Staged[C, S]]) -> AppendOutcome:
+        """Append; while the outcome is unknown the same entries are sent again, which settles it.
+
+        A conflict settles it as well: nothing that expects this position can be stored any more.
+        """
+        entries = [item.entry for item in staged]
+        callers = [waiting for item in staged for waiting in item.callers]
+        outcome: AppendOutcome = Unknown("")
+        doubt = ""
+        for _ in range(1 + self._limits.unknown_retries_max):
+            _doubt(callers, doubt or "the append was broken off")
+            try:
+                outcome = await self._store.append(stream, expected, entries)
+            except StoreUnavailable:
+                _doubt(callers, doubt)
+                raise
+            if not isinstance(outcome, Unknown):
+                _doubt(callers, doubt if isinstance(outcome, Replayed) else "")
+                break
+            doubt = outcome.cause
+        return outcome
 
     def _give_up(self, staged: Sequence[_Staged[C, S]], cause: str) -> None:
         """The append may or may not have happened: its callers are told so; what was decided on it is decided again."""
         if self._observer:
             self._observer.unknown()
         for item in staged:
-            for waiting in (item.waiting, *item.twins):
+            for waiting in item.callers:
                 request = waiting.request
                 _fail(waiting, OutcomeUnknown(request.stream.key, str(request.command_id), cause))
-
-    def _lost(self, outcome: Conflict | Replayed, aggregate: Aggregate[S], conflicts: int) -> None:
-        """Another writer was first, or a command id is taken: read again and decide again, within the limit."""
-        actual = aggregate.version
-        if isinstance(outcome, Conflict):
-            actual = outcome.actual_version or actual
-            if self._observer:
-                self._observer.conflict()
-        if conflicts > self._limits.conflict_retries_max:
-            raise VersionConflict(aggregate.stream.key, expected=aggregate.version, actual=actual)
 
     def _cached(self, stream: StreamId, batch: Sequence[_Waiting[C, S]]) -> tuple[Aggregate[S] | None, bool]:
         """What is known of the stream without reading; a creating command may assume that there is none and let the
@@ -232,48 +289,58 @@ class CommandHandler(Generic[C, E, S, X]):
 
     async def _decide_all(
         self, aggregate: Aggregate[S], batch: Sequence[_Waiting[C, S]], *, fresh: bool
-    ) -> tuple[list[_Staged[C, S]], list[tuple[_Waiting[C, S], KernelError]], bool]:
-        """Decide the batch in order on the growing state.
+    ) -> _Decided[C, S] | None:
+        """Decide the batch in order on the growing state, as far as one append takes it.
 
-        Gives what is to be stored, the refusals that rest on state that is not stored yet (told after the append), and
-        whether a refusal rests on state that may be stale: then nothing was told and the batch must be decided again.
+        None when a refusal rests on state that may be stale: then nothing may be told and the batch is to be decided again
+        on what the store has now.
         """
-        staged: dict[Any, _Staged[C, S]] = {}
-        later: list[tuple[_Waiting[C, S], KernelError]] = []
-        now_told: list[tuple[_Waiting[C, S], Exception | CommandReply[S]]] = []
+        decided: _Decided[C, S] = _Decided()
+        by_id: dict[Any, _Staged[C, S]] = {}
         current = aggregate
+        bytes_staged = 0
         for waiting in batch:
+            if waiting.reply.done():
+                continue
+            if bytes_staged >= self._limits.batch_bytes_max:
+                break
             request = waiting.request
-            twin = staged.get(request.command_id)
-            try:
-                if twin is not None:
-                    if twin.waiting.request.request_hash != request.request_hash:
-                        raise IdempotencyMismatch(request.stream.key, str(request.command_id))
+            twin = by_id.get(request.command_id)
+            if twin is not None:
+                if twin.waiting.request.request_hash == request.request_hash:
                     twin.twins.append(waiting)
-                    continue
-                record = await self._stored_before(aggregate, request)
+                else:
+                    decided.later.append((waiting, IdempotencyMismatch(request.stream.key, str(request.command_id))))
+                continue
+            try:
+                record = await self._stored_before(aggregate, request, fresh=fresh)
                 if record is not None:
-                    now_told.append((waiting, await self._replay(aggregate, request, record)))
+                    decided.now.append((waiting, await self._replay(aggregate, request, record)))
                     continue
                 item = self._decide(current, waiting)
-                staged[request.command_id] = item
-                current = item.after
-            except (Refusal, InvalidCommand, StreamNotFound, VersionConflict) as error:
+            except _REFUSED as error:
                 if not fresh:
-                    return [], [], True
-                (later if staged else now_told).append((waiting, error))
+                    return None
+                (decided.later if decided.staged else decided.now).append((waiting, error))
             except Exception as error:  # noqa: BLE001 - one command's failure is not its neighbours'
-                now_told.append((waiting, error))
-        for waiting, answer in now_told:
-            if isinstance(answer, Exception):
-                _fail(waiting, answer)
+                decided.now.append((waiting, error))
             else:
-                _tell(waiting, answer)
-        return list(staged.values()), later, False
+                decided.staged.append(item)
+                by_id[request.command_id] = item
+                current = item.after
+                bytes_staged += len(item.entry.event.data)
+        return decided
 
-    async def _stored_before(self, aggregate: Aggregate[S], request: CommandRequest[C]) -> CommandRecord | None:
+    async def _stored_before(
+        self, aggregate: Aggregate[S], request: CommandRequest[C], *, fresh: bool
+    ) -> CommandRecord | None:
+        """The command's record, if it was stored before.
+
+        Where not all ids of the stream are known, a first look at a cached state saves the question: if the command is
+        accepted the append finds a taken id, and if it is refused it is looked at again.
+        """
         known = aggregate.commands
-        if known is not None and request.command_id not in known:
+        if (known is None and not fresh) or (known is not None and request.command_id not in known):
             return None
         return await self._store.find_command(request.stream, request.command_id)
 
@@ -302,45 +369,48 @@ class CommandHandler(Generic[C, E, S, X]):
         after = current.advanced(state, meta, Position(current.version + 1))
         return _Staged(waiting, Entry(new, request.command_id, request.request_hash), after)
 
-    def _settle(self, staged: Sequence[_Staged[C, S]], position: Position) -> None:
-        last = staged[-1]
-        kept = Aggregate(
-            last.after.stream,
-            last.after.state,
-            position,
-            last.after.created_at,
-            last.after.occurred_at,
-            last.after.recorded_at,
-            last.after.commands,
-        )
+    def _settle(self, staged: Sequence[_Staged[C, S]], position: Position) -> Aggregate[S]:
+        """Everything is stored: tell the callers before anything else, then whoever else wants to know."""
+        kept = replace(staged[-1].after, position=position)
         self._cache.keep(kept)
-        if self._observer:
-            self._observer.appended(len(staged))
+        for item in staged:
+            _answer(item.waiting, CommandReply(item.after, replayed=False))
+            for twin in item.twins:
+                _answer(twin, CommandReply(item.after, replayed=True))
         if self._on_appended:
             self._on_appended(kept.stream)
-        for item in staged:
-            _tell(item.waiting, CommandReply(item.after, replayed=False))
-            for twin in item.twins:
-                _tell(twin, CommandReply(item.after, replayed=True))
+        if self._observer:
+            self._observer.appended(len(staged))
         every = self._limits.snapshot_every_events
-        if every and kept.version // every > (kept.version - len(staged)) // every:
-            task = asyncio.create_task(self._save_snapshot(kept))
+        due = every and kept.version // every > (kept.version - len(staged)) // every
+        if due and len(self._behind) < self._limits.snapshots_behind_max:
+            task = asyncio.create_task(self._save_snapshot(kept), context=contextvars.Context())
             self._behind.add(task)
             task.add_done_callback(self._behind.discard)
+        return kept
 
     async def _save_snapshot(self, aggregate: Aggregate[S]) -> None:
         try:
             await self._snapshots.save(aggregate.stream, self.repository.snapshot_of(aggregate))
-        except KernelError as error:
-            # A snapshot only saves time, and the next one is tried some events on.
-            _log.warning("snapshot of %s not saved: %s", aggregate.stream.key, error)
+        except Exception as error:  # noqa: BLE001 - a snapshot only saves time, and the next one is tried some events on
+            _log.warning("snapshot of %s not saved: %r", aggregate.stream.key, error)
 
 
-def _tell(waiting: _Waiting[Any, S], reply: CommandReply[S]) -> None:
-    if not waiting.reply.done():
-        waiting.reply.set_result(reply)
+def _answer(waiting: _Waiting[Any, S], answer: Exception | CommandReply[S]) -> None:
+    if isinstance(answer, Exception):
+        _fail(waiting, answer)
+    elif not waiting.reply.done():
+        waiting.reply.set_result(answer)
 
 
 def _fail(waiting: _Waiting[Any, Any], error: Exception) -> None:
+    if waiting.in_doubt and not isinstance(error, (*_REFUSED, IdempotencyMismatch, OutcomeUnknown)):
+        request = waiting.request
+        error = OutcomeUnknown(request.stream.key, str(request.command_id), f"{waiting.in_doubt}; {error}")
     if not waiting.reply.done():
         waiting.reply.set_exception(error)
+
+
+def _doubt(callers: Sequence[_Waiting[Any, Any]], cause: str) -> None:
+    for waiting in callers:
+        waiting.in_doubt = cause

@@ -7,6 +7,7 @@ from typing import Any
 from eventkernel.errors import TokenNotReached
 from eventkernel.ids import StreamId
 from eventkernel.ports import Clock, ViewStore
+from eventkernel.runtime.waiting import first_of
 from eventkernel.view import View
 
 _FIRST_WAIT_SECONDS = 0.002
@@ -24,15 +25,13 @@ class ViewProgress:
         moved, self._moved = self._moved, asyncio.Event()
         moved.set()
 
+    def next(self) -> asyncio.Event:
+        """Set by the next notice. Taken before a look at the store, no commit is missed between the look and the wait."""
+        return self._moved
+
     async def wait(self, clock: Clock, seconds: float) -> None:
         """Until the next notice or the time is over, whichever is first."""
-        notice = asyncio.create_task(self._moved.wait())
-        timer = asyncio.create_task(clock.sleep(seconds))
-        try:
-            await asyncio.wait({notice, timer}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            notice.cancel()
-            timer.cancel()
+        await first_of(self.next().wait(), clock.sleep(seconds))
 
 
 async def wait_for(
@@ -44,21 +43,32 @@ async def wait_for(
     deadline_seconds: float,
     progress: ViewProgress,
 ) -> None:
-    """Return when the view has folded every stream up to its wanted version; ``TokenNotReached`` at the deadline."""
+    """Return when the view has folded every stream up to its wanted version; ``TokenNotReached`` at the deadline.
+
+    The deadline counts time slept, not the clock's face, which may jump; and after it the store is asked once more, so that
+    a process that was paused past its deadline answers by what is there, not by how long it slept.
+    """
     behind = {stream: version for stream, version in wanted.items() if stream.category in view.categories}
-    give_up = clock.now().timestamp() + deadline_seconds
+    if not behind:
+        return
+    over = asyncio.create_task(clock.sleep(deadline_seconds)) if deadline_seconds > 0 else None
     pause = _FIRST_WAIT_SECONDS
-    while behind:
-        reached = await _reached(store, view, list(behind))
-        behind = {stream: version for stream, version in behind.items() if reached[stream] < version}
-        if not behind:
-            return
-        left = give_up - clock.now().timestamp()
-        if left <= 0:
-            stream, version = next(iter(behind.items()))
-            raise TokenNotReached(view.name, stream.name, wanted=version, reached=reached[stream])
-        await progress.wait(clock, min(pause, left))
-        pause = min(pause * 2, _LONGEST_WAIT_SECONDS)
+    try:
+        while True:
+            last_look = over is None or over.done()
+            moved = progress.next()
+            reached = await _reached(store, view, list(behind))
+            behind = {stream: version for stream, version in behind.items() if reached[stream] < version}
+            if not behind:
+                return
+            if last_look or over is None:
+                stream, version = next(iter(behind.items()))
+                raise TokenNotReached(view.name, stream.name, wanted=version, reached=reached[stream])
+            await first_of(moved.wait(), clock.sleep(pause), asyncio.shield(over))
+            pause = min(pause * 2, _LONGEST_WAIT_SECONDS)
+    finally:
+        if over is not None:
+            over.cancel()
 
 
 async def _reached(store: ViewStore, view: View[Any, Any], streams: Sequence[StreamId]) -> dict[StreamId, int]:

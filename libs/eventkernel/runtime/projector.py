@@ -6,18 +6,16 @@ is a divergence. An event that a view cannot fold is parked with everything afte
 """
 
 import asyncio
-import contextlib
 import logging
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from eventkernel.envelope import RecordedEvent
-from eventkernel.errors import Divergence, EventUnreadable, KernelError
+from eventkernel.errors import Divergence, KernelError, StoreMismatch
 from eventkernel.ids import StreamId
 from eventkernel.ports import (
     BusRecord,
-    Checkpoint,
     Clock,
     EventStore,
     EventSubscription,
@@ -28,8 +26,10 @@ from eventkernel.ports import (
     ViewTransaction,
 )
 from eventkernel.runtime.cloudevents import BrokenRecord, from_record
+from eventkernel.runtime.stream_fold import Decode, Events, Gap, fold_stream, in_order
 from eventkernel.runtime.view_states import ViewStates
-from eventkernel.view import View, changes
+from eventkernel.runtime.waiting import FIRST_BACKOFF_SECONDS, first_of
+from eventkernel.view import View
 
 _log = logging.getLogger(__name__)
 
@@ -65,15 +65,23 @@ class ProjectorObserver(Protocol):
         """A batch failed as a whole and will be repeated."""
 
 
-class _Gap(Exception):
-    """Raised inside the transaction to leave it: versions after ``after`` are needed from the journal."""
+class _Gaps(Exception):
+    """Raised inside the transaction to leave it: the journal is asked for what is missing, and the batch begins again."""
 
-    def __init__(self, view: str, stream: StreamId, after: int, before: int) -> None:
-        super().__init__(stream.key)
+    def __init__(self, view: str, gaps: Sequence[Gap]) -> None:
+        super().__init__(f"{len(gaps)} gaps in {view}")
         self.view = view
-        self.stream = stream
-        self.after = after
-        self.before = before
+        self.gaps = gaps
+
+
+@dataclass(slots=True)
+class _Moved:
+    """What one transaction did to one view, told once it is committed."""
+
+    view: View[Any, Any]
+    steps: list[tuple[StreamChange, Any]] = field(default_factory=list)
+    parked: list[ParkedEvent] = field(default_factory=list)
+    duplicates: int = 0
 
 
 class Projector(Generic[E]):
@@ -86,7 +94,7 @@ class Projector(Generic[E]):
         store: ViewStore,
         *,
         journal: EventStore,
-        decode: Callable[[RecordedEvent], E],
+        decode: Decode[E],
         clock: Clock,
         settings: ProjectorSettings = ProjectorSettings(),
         observer: ProjectorObserver | None = None,
@@ -106,21 +114,25 @@ class Projector(Generic[E]):
     async def run(self, stop: asyncio.Event) -> None:
         """Fold until ``stop``; store and bus failures are waited out with backoff, the batch being read again."""
         backoff = 0.0
+        rewind = False
         while not stop.is_set():
             try:
+                if rewind:
+                    # Polling on without it would leave the failed batch behind, and its offsets be committed over it.
+                    await self._subscription.rewind()
+                    rewind = False
                 await self.run_once()
                 backoff = 0.0
             except KernelError as error:
                 if not error.retriable:
                     raise
                 _log.warning("projector batch failed, repeating it: %s", error)
+                rewind = True
+                self._states.clear()
                 if self._observer:
                     self._observer.failed(error)
-                self._states.clear()
-                backoff = min(self._settings.backoff_seconds_max, backoff * 2 or 0.1)
-                await self._clock.sleep(backoff)
-                with contextlib.suppress(KernelError):
-                    await self._subscription.rewind()
+                backoff = min(self._settings.backoff_seconds_max, backoff * 2 or FIRST_BACKOFF_SECONDS)
+                await first_of(stop.wait(), self._clock.sleep(backoff))
 
     async def run_once(self) -> int:
         """One poll: gives the number of records taken."""
@@ -133,105 +145,123 @@ class Projector(Generic[E]):
         await self._subscription.commit(next_offsets(records))
         return len(records)
 
-    async def apply(self, events: Mapping[StreamId, Sequence[RecordedEvent]]) -> None:
-        """Fold events (of each stream in version order, repeats allowed) into every view, in one transaction."""
-        wanted = {stream: list(run) for stream, run in events.items()}
+    async def apply(self, events: Events) -> None:
+        """Fold events into every view: all in one transaction, or where that fails for a reason that will not pass, stream
+        by stream, so that a row which the store refuses holds up its own stream and no other.
+        """
+        try:
+            await self._apply(self._views, events)
+        except Exception as error:
+            if _will_pass(error):
+                raise
+            _log.warning("batch of %d streams failed, applying them one by one: %r", len(events), error)
+            self._states.clear()
+            for stream, run in events.items():
+                for view in self._views:
+                    if stream.category in view.categories:
+                        await self._apply_apart(view, stream, in_order(run))
+
+    async def _apply_apart(self, view: View[Any, E], stream: StreamId, run: Sequence[RecordedEvent]) -> None:
+        """One event at a time; the one that fails is parked with those after it."""
+        for place, event in enumerate(run):
+            try:
+                await self._apply((view,), {stream: [event]})
+            except Exception as error:
+                if _will_pass(error):
+                    raise
+                self._states.clear()
+                first = ParkedEvent(event, f"not applied: {error!r}", self._clock.now())
+                parked = [first, *map(self._behind, run[place + 1 :])]
+                async with self._store.transaction() as transaction:
+                    await transaction.park(view, parked)
+                self._tell_parked(view, parked)
+                return
+
+    async def _apply(self, views: Sequence[View[Any, E]], events: Events) -> None:
+        wanted = {stream: in_order(run) for stream, run in events.items()}
+        unfilled: dict[StreamId, str] = {}
         while True:
             try:
                 async with self._store.transaction() as transaction:
-                    moved = [await self._fold_view(transaction, view, wanted) for view in self._views]
-            except _Gap as gap:
-                await self._fill(gap, wanted)
+                    moved = [await self._fold_view(transaction, view, wanted, unfilled) for view in views]
+            except _Gaps as found:
+                for gap in found.gaps:
+                    await self._fill(found.view, gap, wanted, unfilled)
                 continue
-            for view, steps, duplicates in moved:
-                self._states.keep(view, steps)
-                if self._observer:
-                    folded = sum(step.checkpoint.version - step.from_version for step, _ in steps)
-                    self._observer.applied(view.name, folded, duplicates)
+            for result in moved:
+                self._tell(result)
             return
 
     async def _fold_view(
-        self, transaction: ViewTransaction, view: View[Any, E], events: Mapping[StreamId, Sequence[RecordedEvent]]
-    ) -> tuple[View[Any, E], list[tuple[StreamChange, Any]], int]:
+        self,
+        transaction: ViewTransaction,
+        view: View[Any, E],
+        events: Mapping[StreamId, Sequence[RecordedEvent]],
+        unfilled: Mapping[StreamId, str],
+    ) -> _Moved:
+        moved = _Moved(view)
         streams = sorted(stream for stream in events if stream.category in view.categories)
         if not streams:
-            return view, [], 0
+            return moved
         checkpoints = await transaction.load(view, streams)
         lanes = await transaction.parked(view, streams)
-        steps: list[tuple[StreamChange, Any]] = []
-        parked: list[ParkedEvent] = []
-        duplicates = 0
+        gaps: list[Gap] = []
         for stream in streams:
-            checkpoint = checkpoints[stream]
+            run, checkpoint = events[stream], checkpoints[stream]
             if stream in lanes:
                 last = lanes[stream][-1].event.version
-                parked += [self._behind(event) for event in events[stream] if event.version > last]
+                moved.parked += [self._behind(event) for event in run if event.version > last]
                 continue
-            step, state, rest, error, repeated = self._fold_stream(view, stream, checkpoint, events[stream])
-            duplicates += repeated
-            if step is not None:
-                steps.append((step, state))
+            before = self._states.get(view, stream, checkpoint)
+            folded = fold_stream(view, stream, checkpoint, before, run, decode=self._decode)
+            moved.duplicates += folded.repeated
+            if folded.step is not None:
+                moved.steps.append((folded.step, folded.state))
+            error = folded.error
+            if folded.gap is not None:
+                if stream not in unfilled:
+                    gaps.append(folded.gap)
+                error = unfilled.get(stream, "")
             if error:
-                _log.error("%s parks %s: %s", view.name, stream.key, error)
-                parked += [ParkedEvent(rest[0], error, self._clock.now())] + [self._behind(event) for event in rest[1:]]
-                if self._observer:
-                    self._observer.parked(view.name, stream, error)
-        if steps:
-            await transaction.save(view, [step for step, _ in steps])
-        if parked:
-            await transaction.park(view, parked)
-        return view, steps, duplicates
+                first, *others = folded.rest
+                moved.parked.append(ParkedEvent(first, error, self._clock.now()))
+                moved.parked += [self._behind(event) for event in others]
+        if gaps:
+            raise _Gaps(view.name, gaps)
+        if moved.steps:
+            await transaction.save(view, [step for step, _ in moved.steps])
+        if moved.parked:
+            await transaction.park(view, moved.parked)
+        return moved
 
-    def _fold_stream(
-        self, view: View[Any, E], stream: StreamId, checkpoint: Checkpoint, events: Sequence[RecordedEvent]
-    ) -> tuple[StreamChange | None, Any, Sequence[RecordedEvent], str, int]:
-        """Fold one stream's events: (its step, its state, what is left from a failing event on, the failure, repeats)."""
-        before = state = self._states.get(view, stream, checkpoint)
-        version, event_id = checkpoint.version, checkpoint.event_id
-        error, repeated = "", 0
-        rest: Sequence[RecordedEvent] = ()
-        for place, event in enumerate(events):
-            if event.version <= version:
-                if event.version == version and event.event_id != event_id:
-                    error = str(
-                        Divergence(stream.key, version=version, expected=str(event_id), actual=str(event.event_id))
-                    )
-                    rest = events[place:]
-                    break
-                repeated += 1
-                continue
-            if event.version > version + 1:
-                raise _Gap(view.name, stream, version, event.version)
-            try:
-                state = view.fold(state, self._decode(event), event)
-            except EventUnreadable as unreadable:
-                error, rest = str(unreadable), events[place:]
-                break
-            except Exception as failure:  # noqa: BLE001 - a fold that breaks is the poison this lane is for
-                error, rest = f"fold failed: {failure!r}", events[place:]
-                break
-            version, event_id = event.version, event.event_id
-        if version == checkpoint.version:
-            return None, state, rest, error, repeated
-        moved = Checkpoint(version, event_id, view.codec.encode(state))
-        step = StreamChange(stream, checkpoint.version, moved, changes(view, before, state))
-        return step, state, rest, error, repeated
-
-    async def _fill(self, gap: _Gap, wanted: dict[StreamId, list[RecordedEvent]]) -> None:
-        """Put the missing versions in front of what the bus gave."""
-        missing = gap.before - gap.after - 1
+    async def _fill(
+        self, view: str, gap: Gap, wanted: dict[StreamId, list[RecordedEvent]], unfilled: dict[StreamId, str]
+    ) -> None:
+        """Put the missing versions in front of what the bus gave; a stream whose journal lacks them will be parked."""
         if self._observer:
-            self._observer.gap(gap.view, gap.stream, missing)
+            self._observer.gap(view, gap.stream, gap.missing)
         loaded = await self._journal.load(gap.stream, after=gap.after, up_to=gap.before - 1)
-        if len(loaded.events) != missing:
-            raise Divergence(
-                gap.stream.key,
-                version=gap.after + 1,
-                expected=f"{missing} events in the journal",
-                actual=f"{len(loaded.events)}",
-            )
-        known = {event.version: event for event in (*loaded.events, *wanted[gap.stream])}
-        wanted[gap.stream] = [known[version] for version in sorted(known)]
+        if len(loaded.events) == gap.missing:
+            wanted[gap.stream] = in_order((*loaded.events, *wanted[gap.stream]))
+            return
+        expected = f"{gap.missing} events before it in the journal"
+        found = Divergence(gap.stream.key, version=gap.before, expected=expected, actual=str(len(loaded.events)))
+        unfilled[gap.stream] = str(found)
+
+    def _tell(self, moved: _Moved) -> None:
+        self._states.keep(moved.view, moved.steps)
+        if self._observer:
+            folded = sum(step.checkpoint.version - step.from_version for step, _ in moved.steps)
+            self._observer.applied(moved.view.name, folded, moved.duplicates)
+        self._tell_parked(moved.view, moved.parked)
+
+    def _tell_parked(self, view: View[Any, E], parked: Sequence[ParkedEvent]) -> None:
+        for entry in parked:
+            if not entry.error:
+                continue
+            _log.error("%s parks %s: %s", view.name, entry.event.stream.key, entry.error)
+            if self._observer:
+                self._observer.parked(view.name, entry.event.stream, entry.error)
 
     def _broken(self, error: BrokenRecord) -> None:
         """A record without a place in any stream cannot be parked in a lane; it is named, counted and left on the bus."""
@@ -243,19 +273,24 @@ class Projector(Generic[E]):
         return ParkedEvent(event, "", self._clock.now())
 
 
+def _will_pass(error: Exception) -> bool:
+    """Whether to leave the batch as it is: a store that is away comes back, and one that is the wrong one needs a person."""
+    return isinstance(error, StoreMismatch) or (isinstance(error, KernelError) and error.retriable)
+
+
 def events_by_stream(
     records: Sequence[BusRecord], broken: Callable[[BrokenRecord], None]
 ) -> dict[StreamId, list[RecordedEvent]]:
-    """The records' events by stream, each stream in version order; of one version the first record counts."""
-    found: dict[StreamId, dict[int, RecordedEvent]] = {}
+    """The records' events by stream, each stream in version order and each event once."""
+    found: dict[StreamId, list[RecordedEvent]] = {}
     for record in records:
         try:
             event = from_record(record)
         except BrokenRecord as error:
             broken(error)
             continue
-        found.setdefault(event.stream, {}).setdefault(event.version, event)
-    return {stream: [run[version] for version in sorted(run)] for stream, run in found.items()}
+        found.setdefault(event.stream, []).append(event)
+    return {stream: in_order(run) for stream, run in found.items()}
 
 
 def next_offsets(records: Sequence[BusRecord]) -> dict[TopicPartition, int]:

@@ -7,22 +7,25 @@ the tail of the bus is read back, so that what a predecessor published without m
 import asyncio
 import contextlib
 import logging
-from collections import OrderedDict
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from eventkernel.errors import KernelError
+from eventkernel.errors import KernelError, PublishFailed
 from eventkernel.ids import StreamId
 from eventkernel.ports import BusTail, Clock, EventPublisher, Outbox, OutboxDepth, OutboxRun, ShardLeases
-from eventkernel.runtime.cloudevents import WireName, to_message, version_of
+from eventkernel.runtime.bus_knowledge import BusKnowledge
+from eventkernel.runtime.cloudevents import WireName, to_message
+from eventkernel.runtime.waiting import first_of
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """Named limits and intervals. ``readback_records_max`` is per partition; it covers what one round can have published."""
+    """Named limits and intervals. ``readback_records_max`` is per partition; it covers what one round can have published.
+    ``apart_failures_max``: streams in a row that fail to be published apart before the whole round is given up.
+    """
 
     shard_count: int = 16
     streams_max: int = 1_000
@@ -32,6 +35,8 @@ class RelaySettings:
     backoff_seconds_max: float = 5.0
     readback_records_max: int = 5_000
     known_streams_max: int = 50_000
+    apart_failures_max: int = 3
+    depth_seconds: float = 5.0
 
 
 class RelayObserver(Protocol):
@@ -77,9 +82,11 @@ class Relay:
         self._settings = settings
         self._observer = observer
         self._shards: frozenset[int] = frozenset()
-        self._leased_until = 0.0
-        self._on_bus: OrderedDict[StreamId, int] = OrderedDict()
+        self._leased_at = -settings.lease_seconds
+        self._depth_at = -settings.depth_seconds
+        self._on_bus = BusKnowledge(settings.known_streams_max)
         self._must_read_back = True
+        self._apart = False
         self._poked = asyncio.Event()
 
     def poke(self, _stream: StreamId | None = None) -> None:
@@ -89,12 +96,13 @@ class Relay:
     async def run(self, stop: asyncio.Event) -> None:
         """Publish until ``stop``; store and bus failures are waited out with backoff."""
         backoff = 0.0
-        stopped = asyncio.create_task(stop.wait())
         try:
             while not stop.is_set():
                 self._poked.clear()
+                moved = 0
                 try:
                     moved = await self.run_once()
+                    await self._report()
                     backoff = 0.0
                 except KernelError as error:
                     if not error.retriable:
@@ -102,13 +110,15 @@ class Relay:
                     _log.warning("relay round failed, repeating from the cursors: %s", error)
                     self._must_read_back = True
                     backoff = min(self._settings.backoff_seconds_max, backoff * 2 or self._settings.poll_seconds)
-                    moved = 0
                     if self._observer:
                         self._observer.failed(error)
-                if not moved:
-                    await self._wait(stopped, backoff or self._settings.poll_seconds)
+                if backoff:
+                    # A poke means new events, not that what failed works again.
+                    await first_of(stop.wait(), self._clock.sleep(backoff))
+                elif not moved:
+                    poll = self._clock.sleep(self._settings.poll_seconds)
+                    await first_of(stop.wait(), self._poked.wait(), poll)
         finally:
-            stopped.cancel()
             with contextlib.suppress(KernelError):
                 await self._leases.release(self._owner)
 
@@ -122,8 +132,15 @@ class Relay:
         if not runs:
             return 0
         if self._must_read_back:
-            await self._read_back()
-        return await self._publish(runs)
+            await self._on_bus.read_back(self._tail, self._topic, self._settings.readback_records_max)
+            self._must_read_back = False
+        if self._apart:
+            return await self._publish_apart(runs)
+        try:
+            return await self._publish(runs)
+        except PublishFailed:
+            self._apart = True
+            raise
 
     async def report_depth(self) -> OutboxDepth:
         """Ask how much waits and tell the observer."""
@@ -136,63 +153,61 @@ class Relay:
         messages = []
         total = 0
         for run in runs:
-            on_bus = self._on_bus.get(run.stream, run.published)
-            for event in run.events:
-                total += 1
-                if event.version > on_bus:
-                    messages.append(
-                        to_message(event, topic=self._topic, source=self._source, wire_name=self._wire_name)
-                    )
+            on_bus = self._on_bus.reaches(run.stream, run.published)
+            total += len(run.events)
+            messages += [
+                to_message(event, topic=self._topic, source=self._source, wire_name=self._wire_name)
+                for event in run.events
+                if event.version > on_bus
+            ]
         # From here until the cursors have moved, a failure leaves records on the bus that the cursors do not know.
         self._must_read_back = True
         if messages:
             await self._publisher.publish(messages)
+        for run in runs:
+            self._on_bus.saw(run.stream, (event.version for event in run.events))
         moved = await self._outbox.advance(runs)
         self._must_read_back = False
-        for run in runs:
-            self._remember(run.stream, run.events[-1].version)
         if self._observer:
             self._observer.published(len(messages), total - len(messages))
         return sum(len(run.events) for run, ok in zip(runs, moved, strict=True) if ok)
 
+    async def _publish_apart(self, runs: Sequence[OutboxRun]) -> int:
+        """After a failure, stream by stream: one that the bus will not take holds up itself and nobody else."""
+        moved = 0
+        in_a_row = 0
+        failed: PublishFailed | None = None
+        for run in runs:
+            try:
+                moved += await self._publish([run])
+                in_a_row = 0
+            except PublishFailed as error:
+                _log.error("%s from version %d on: %s", run.stream.key, run.published + 1, error)
+                failed = error
+                in_a_row += 1
+                if in_a_row >= self._settings.apart_failures_max:
+                    raise
+        if failed is not None:
+            self._must_read_back = True
+            raise failed
+        self._apart = False
+        return moved
+
     async def _renew_leases(self) -> None:
         now = self._clock.now().timestamp()
-        if now < self._leased_until:
+        if 0 <= now - self._leased_at < self._settings.lease_seconds / 3:
             return
         shards = frozenset(
             await self._leases.acquire(self._owner, self._settings.shard_count, self._settings.lease_seconds)
         )
         if shards - self._shards:
+            # Whoever had them before may have published without moving the cursors.
             self._must_read_back = True
         self._shards = shards
-        self._leased_until = now + self._settings.lease_seconds / 3
+        self._leased_at = now
 
-    async def _read_back(self) -> None:
-        """Learn from the tail of every partition which versions are on the bus already."""
-        self._on_bus.clear()
-        for partition, end in (await self._tail.end_offsets(self._topic)).items():
-            offset = max(0, end - self._settings.readback_records_max)
-            while offset < end:
-                records = await self._tail.read(partition, offset, 1_000)
-                if not records:
-                    break
-                for record in records:
-                    stream, version = version_of(record)
-                    self._remember(stream, max(version, self._on_bus.get(stream, 0)))
-                offset = records[-1].offset + 1
-        self._must_read_back = False
-
-    def _remember(self, stream: StreamId, version: int) -> None:
-        self._on_bus[stream] = version
-        self._on_bus.move_to_end(stream)
-        if len(self._on_bus) > self._settings.known_streams_max:
-            self._on_bus.popitem(last=False)
-
-    async def _wait(self, stopped: "asyncio.Task[bool]", seconds: float) -> None:
-        poked = asyncio.create_task(self._poked.wait())
-        timer = asyncio.create_task(self._clock.sleep(seconds))
-        try:
-            await asyncio.wait({poked, timer, stopped}, return_when=asyncio.FIRST_COMPLETED)
-        finally:
-            poked.cancel()
-            timer.cancel()
+    async def _report(self) -> None:
+        now = self._clock.now().timestamp()
+        if self._observer and not 0 <= now - self._depth_at < self._settings.depth_seconds:
+            self._depth_at = now
+            await self.report_depth()

@@ -5,7 +5,7 @@ from datetime import datetime
 from typing import Any, Generic, TypeVar
 
 from eventkernel.envelope import RecordedEvent
-from eventkernel.errors import EventUnreadable
+from eventkernel.errors import Divergence, EventUnreadable
 from eventkernel.ids import StreamId
 from eventkernel.ports import EventStore, Position, Snapshot, SnapshotStore
 from eventkernel.runtime.aggregate import Aggregate, AggregateType
@@ -89,11 +89,18 @@ class Repository(Generic[E, S]):
             loaded = await self._store.load(
                 aggregate.stream, after=aggregate.version, up_to=up_to, events_max=PAGE_EVENTS_MAX
             )
+            if loaded.position.version < aggregate.version:
+                # The journal ends before what a snapshot or a cache knows, as after a restore: only the journal counts.
+                aggregate = self.empty(aggregate.stream)
+                continue
             for event in loaded.events:
                 aggregate = self._evolve(aggregate, event, Position(event.version))
             if len(loaded.events) < PAGE_EVENTS_MAX:
                 return replace(aggregate, position=loaded.position) if up_to is None else aggregate
 
     def _evolve(self, aggregate: Aggregate[S], event: RecordedEvent, position: Position) -> Aggregate[S]:
+        if event.version != aggregate.version + 1:
+            wanted = str(aggregate.version + 1)
+            raise Divergence(aggregate.stream.key, version=event.version, expected=wanted, actual=str(event.version))
         domain_event = self._kind.codecs.events.decode(event.type, event.schema_version, event.data)
         return aggregate.advanced(self._kind.decider.evolve(aggregate.state, domain_event), event.meta, position)
