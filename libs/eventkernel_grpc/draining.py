@@ -1,13 +1,15 @@
-"""The first half of a stop: new calls are refused so that callers retry elsewhere, and open streams are ended.
+"""The first half of a stop: late calls are held and then refused as retriable, and open streams are ended.
 
 grpc drops without a status what it has received and not yet handed over when it shuts down: under load nearly every caller
-then sees CANCELLED, which nobody retries. So calls are answered UNAVAILABLE until they have become rare, and only then does
-grpc shut down (figures in docs/decisions/0005-grpc-conventions.md).
+then sees CANCELLED, which nobody retries. So late calls are taken and held, until a moment passes without a new one; then
+grpc shuts down, and only then they are answered UNAVAILABLE. Answered at once they would come back before grpc is closed
+(figures in docs/decisions/0005-grpc-conventions.md).
 """
 
 import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
+from typing import NoReturn
 
 from eventkernel_grpc.errors import ServerDraining
 
@@ -17,7 +19,8 @@ class Draining:
 
     def __init__(self) -> None:
         self.begun = False
-        self._refused = 0
+        self._late = 0
+        self._closed = asyncio.Event()
         self._open: set[asyncio.Timeout] = set()
 
     def begin(self) -> None:
@@ -27,24 +30,29 @@ class Draining:
         for timeout in self._open:
             timeout.reschedule(now)
 
-    def check(self) -> None:
-        """Raise ``ServerDraining`` where a call comes too late."""
-        if self.begun:
-            self._refused += 1
-            raise ServerDraining
+    async def refuse(self) -> NoReturn:
+        """Hold a call that came too late until grpc takes no more, then raise ``ServerDraining``."""
+        self._late += 1
+        await self._closed.wait()
+        raise ServerDraining
+
+    def close(self) -> None:
+        """Let the held calls go: grpc has begun to shut down."""
+        self._closed.set()
 
     async def quiet(self, interval_seconds: float, intervals_max: int) -> None:
-        """Return after an interval in which no call was refused, or when there is no hope for one."""
+        """Return after an interval in which no late call came, or when there is no hope for one."""
         for _ in range(intervals_max):
-            refused = self._refused
+            late = self._late
             await asyncio.sleep(interval_seconds)
-            if refused == self._refused:
+            if late == self._late:
                 return
 
     @asynccontextmanager
     async def stream(self) -> AsyncIterator[None]:
         """The block ends with ``ServerDraining`` when the server begins to stop."""
-        self.check()
+        if self.begun:
+            await self.refuse()
         timeout = asyncio.timeout(None)
         try:
             async with timeout:

@@ -102,13 +102,14 @@ class Edge:
     def _served(
         self, method: Method, limit: ConcurrencyLimit, body: Callable[[Any, Context, "_Served"], Awaitable[Any]]
     ) -> RawHandler:
-        observer, path, late = self.observer, method.path, self.draining.check
+        observer, path, draining = self.observer, method.path, self.draining
 
         async def serve(raw: Any, context: Context) -> Any:
             served = _Served(time.perf_counter())
             entered = False
             try:
-                late()
+                if draining.begun:
+                    await draining.refuse()
                 limit.enter()
                 entered = True
                 observer.started(path)

@@ -30,7 +30,7 @@ from eventkernel_grpc.validation import RequestValidator
 S = TypeVar("S")
 Handlers = dict[str, "grpc.RpcMethodHandler[Any, Any]"]
 
-# New calls are refused until an interval passes without one; callers that never pause are given up on after this many.
+# Late calls are held until an interval passes without a new one; callers that never pause are given up on after this many.
 QUIET_SECONDS = 0.02
 QUIET_INTERVALS_MAX = 25
 # After the drain's time is over calls are cancelled; this long they may take to clean up behind themselves.
@@ -140,6 +140,8 @@ class GrpcServer:
         await self._draining.quiet(QUIET_SECONDS, QUIET_INTERVALS_MAX)
         # The grace given to grpc is longer than ours, so that it is here where it is seen and said that calls were cut off.
         closing = asyncio.create_task(server.stop(settings.drain_seconds + CANCELLED_CALLS_SECONDS_MAX))
+        await asyncio.sleep(0)  # grpc refuses connections from the first step of that task on
+        self._draining.close()
         done, _ = await asyncio.wait({closing}, timeout=settings.drain_seconds)
         if not done:
             _log.warning("%d calls are cut off after %g s of draining", self.calls.in_use, settings.drain_seconds)

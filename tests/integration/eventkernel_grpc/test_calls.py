@@ -49,7 +49,7 @@ async def test_handler_finds_tenant_provenance_deadline_and_token_of_its_call(se
         assert (await call).value == "x"
         assert (seen[0].tenant, seen[0].provenance) == ("t-1", WHO)
         assert left[0] is not None
-        assert 2 < left[0] < 4
+        assert 2 < left[0] < 4.5  # grpc rounds a deadline up on its way
         assert ("erx-consistency-bin", token) in [(key, value) for key, value in await call.trailing_metadata()]
 
 
