@@ -8,7 +8,7 @@ field added later leaves the hashes of older requests as they are.
 import json
 from collections.abc import Mapping
 from dataclasses import fields, is_dataclass
-from datetime import date, datetime
+from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
 from functools import cache
@@ -42,10 +42,12 @@ def plain(value: Any) -> Any:
             if part is not None and part not in EMPTY:
                 form[name] = part
         return form
+    if isinstance(value, datetime) and value.tzinfo is not None:
+        return value.astimezone(UTC).isoformat()
     if isinstance(value, (datetime, date)):
         return value.isoformat()
     if isinstance(value, Decimal):
-        return format(value.normalize(), "f")
+        return _decimal(value)
     if isinstance(value, UUID):
         return str(value)
     if isinstance(value, (bytes, bytearray)):
@@ -57,6 +59,14 @@ def plain(value: Any) -> Any:
     if isinstance(value, Mapping):
         return {str(key): plain(item) for key, item in value.items()}
     raise TypeError(f"no canonical form for {type(value).__name__}")
+
+
+def _decimal(value: Decimal) -> str:
+    """Equal numbers alike; ``normalize()`` would round to the precision of whatever context is current."""
+    digits = format(value, "f")
+    if "." in digits:
+        digits = digits.rstrip("0").rstrip(".")
+    return digits if value else "0"
 
 
 @cache

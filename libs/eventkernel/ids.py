@@ -11,6 +11,7 @@ DEFAULT_TENANT = "default"
 EVENT_NAMESPACE = UUID("6f0c1f5e-1b9a-5d0e-9c5c-0d3b6c0a7e11")
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
+_ENDS_WITH_UUID = re.compile(r".-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
 _NAME = re.compile(r"[a-z][a-z-]*-[A-Za-z0-9._:-]{1,128}\Z")
 
 
@@ -29,7 +30,7 @@ class StreamId:
     @property
     def id(self) -> str:
         """The aggregate's id: the last five dash-separated groups when it is a UUID, else all after the first dash."""
-        return self.name[-36:] if len(self.name) > 37 and self.name[-37] == "-" else self.name.partition("-")[2]
+        return self.name[-36:] if _ENDS_WITH_UUID.search(self.name) else self.name.partition("-")[2]
 
     @property
     def category(self) -> str:

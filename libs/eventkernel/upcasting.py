@@ -39,7 +39,11 @@ class Upcasters:
 
     def __init__(self, newest: Mapping[str, int], steps: Iterable[Step] = ()) -> None:
         self._newest = dict(newest)
-        self._steps = {(step.type, step.version): step for step in steps}
+        self._steps: dict[tuple[str, int], Step] = {}
+        for step in steps:
+            if (step.type, step.version) in self._steps:
+                raise ValueError(f"two steps read {step.type} version {step.version}")
+            self._steps[step.type, step.version] = step
 
     def check(self) -> None:
         """Raise ``UpcasterGap`` naming every version that has no way to the newest. Called at start-up."""
