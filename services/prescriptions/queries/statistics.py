@@ -3,8 +3,7 @@
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from datetime import date, timedelta
-from decimal import Decimal
-from typing import Final
+from typing import Any, Final
 
 from erx.prescriptions.v1 import statistics_pb2
 from eventkernel.errors import InvalidCommand
@@ -116,11 +115,9 @@ def _schedules(rows: Sequence[Row]) -> list[statistics_pb2.ScheduleCount]:
 
 def _medications(kinds: Mapping[str, Sequence[Row]]) -> list[statistics_pb2.MedicationStatistics]:
     """By medication. One code may have been written with several displays: the most frequent one names it."""
-    prescribed = _counts_by_display(kinds[Kind.PRESCRIBED])
-    filled = _counts_by_display(kinds[Kind.FILLED])
-    dispensed: dict[str, dict[str, Decimal]] = defaultdict(dict)
-    for row in kinds[Kind.DISPENSED]:
-        dispensed[row["key"]][row["subkey"]] = row["quantity"]
+    prescribed = _by_key(kinds[Kind.PRESCRIBED], "count")
+    filled = _by_key(kinds[Kind.FILLED], "count")
+    dispensed = _by_key(kinds[Kind.DISPENSED], "quantity")
     found = []
     for key, displays in prescribed.items():
         coding, text = coding_and_text(key, _most_frequent(displays))
@@ -137,11 +134,11 @@ def _medications(kinds: Mapping[str, Sequence[Row]]) -> list[statistics_pb2.Medi
     return sorted(found, key=lambda m: (-m.prescriptions, -m.fills, m.medication.code, m.medication_text))
 
 
-def _counts_by_display(rows: Sequence[Row]) -> dict[str, dict[str, int]]:
-    """By key: how often under which display."""
-    found: dict[str, dict[str, int]] = defaultdict(dict)
+def _by_key(rows: Sequence[Row], column: str) -> dict[str, dict[str, Any]]:
+    """A column's values by key and subkey."""
+    found: dict[str, dict[str, Any]] = defaultdict(dict)
     for row in rows:
-        found[row["key"]][row["subkey"]] = row["count"]
+        found[row["key"]][row["subkey"]] = row[column]
     return found
 
 
@@ -155,7 +152,7 @@ def _days(rows: Sequence[Row]) -> list[statistics_pb2.DayStatistics]:
 def _reasons(rows: Sequence[Row]) -> list[statistics_pb2.ReasonStatistics]:
     total = sum(row["count"] for row in rows)
     found = []
-    for key, displays in _counts_by_display(rows).items():
+    for key, displays in _by_key(rows, "count").items():
         count = sum(displays.values())
         reason = Reason(*coding_and_text(key, _most_frequent(displays)))
         found.append(

@@ -143,20 +143,20 @@ def _remembered(moments: tuple[Moment, ...], event: e.Event, at: datetime) -> tu
 class SharedFold:
     """``advance``, remembering the newest steps: views that hold the same record get the same next one.
 
-    A step is known by its event and the very record it started from, so remembering never changes an outcome.
+    A step is known by the very event and the very record it started from, so remembering never changes an outcome.
     """
 
     def __init__(self, steps_max: int = STEPS_MAX) -> None:
         self._max = steps_max
-        self._steps: dict[UUID, tuple[PrescriptionRecord, PrescriptionRecord]] = {}
+        self._steps: dict[UUID, tuple[PrescriptionRecord, RecordedEvent, PrescriptionRecord]] = {}
 
     def __call__(self, record: PrescriptionRecord, event: e.Event, recorded: RecordedEvent) -> PrescriptionRecord:
         """The record after one more event."""
         known = self._steps.get(recorded.event_id)
-        if known is not None and known[0] is record:
-            return known[1]
+        if known is not None and known[0] is record and known[1] is recorded:
+            return known[2]
         after = advance(record, event, recorded)
-        self._steps[recorded.event_id] = (record, after)
+        self._steps[recorded.event_id] = (record, recorded, after)
         if len(self._steps) > self._max:
             del self._steps[next(iter(self._steps))]
         return after
