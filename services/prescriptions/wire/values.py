@@ -172,7 +172,7 @@ def _step_to(step: DoseStep) -> values_pb2.DoseStep:
     return values_pb2.DoseStep(
         dose=quantity_to(step.dose),
         dose_high=quantity_to(step.dose_high),
-        frequency=step.frequency or 0,
+        frequency=step.frequency,
         period=None if step.period is None else decimal_to(step.period),
         period_unit=step.period_unit,
         route=coding_to(step.route),
@@ -183,7 +183,7 @@ def _step_from(message: values_pb2.DoseStep) -> DoseStep:
     return DoseStep(
         dose=quantity_from(message.dose) if message.HasField("dose") else None,
         dose_high=quantity_from(message.dose_high) if message.HasField("dose_high") else None,
-        frequency=message.frequency or None,
+        frequency=message.frequency if message.HasField("frequency") else None,
         period=decimal_from(message.period) if message.HasField("period") else None,
         period_unit=message.period_unit,
         route=coding_from(message.route) if message.HasField("route") else None,
