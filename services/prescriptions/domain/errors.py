@@ -28,9 +28,6 @@ class RefusalName:
         texts = {key: str(value) for key, value in details.items()}
         return Refusal(self.reason, message, kind=self.kind, field=field, details=texts)
 
-    def __str__(self) -> str:
-        return self.reason
-
 
 def _permission(reason: str) -> RefusalName:
     return RefusalName(reason, RefusalKind.PERMISSION)

@@ -288,3 +288,21 @@ def test_what_was_begun_cannot_be_called_not_dispensed() -> None:
     command = c.RecordNotDispensed(story.token, s.WHY)
     given.when(command, story.facts(s.AT_CORNER)).refused("FILL_ALREADY_BEGUN")
     story.when(command, s.AT_CORNER).refused("INVALID_STATE_TRANSITION")
+
+
+def test_the_hand_over_may_be_at_the_claim_or_now_to_the_microsecond() -> None:
+    story = s.claimed().later(hours=5)
+    for at in (s.START, story.now):
+        assert (
+            story.when(story.wholly(30, 1, handed_over_at=at), s.AT_CORNER).after.state.status is Status.AWAITING_REFILL
+        )
+
+
+def test_one_day_is_a_supply() -> None:
+    story = s.claimed(days_supply=1)
+    assert story.dispense(30, 1, days_supply=1).state.dispenses[0].days_supply == 1
+
+
+def test_a_dispense_knows_whether_its_fill_went_on() -> None:
+    story = s.begun().dispense(20, 2)
+    assert [dispense.partial for dispense in story.state.dispenses] == [True, False]

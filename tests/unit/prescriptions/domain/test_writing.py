@@ -208,6 +208,7 @@ def test_history_is_signed_by_the_record_of_it() -> None:
     command = story.signing(signature=b"", factors=(), algorithm="", certificate_id="")
     assert story.when(command, s.IMPORTER).after.state.status is Status.SIGNED
     story.when(replace(command, content_sha256=b"x" * 32), s.IMPORTER).refused("HASH_MISMATCH")
+    story.when(story.signing(), s.IMPORTER, signature_verified=False).refused("SIGNATURE_INVALID")
 
 
 def test_issue_fixes_the_expiry_and_keeps_the_nomination() -> None:
