@@ -7,7 +7,8 @@ refused with ``StoreMismatch`` before anything is written to it.
 
 import sqlite3
 import time
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -47,7 +48,7 @@ def open_writer(path: Path, schema: Schema) -> sqlite3.Connection:
     except sqlite3.Error as error:
         raise translated(schema.store, error) from error
     try:
-        _prepare(connection, schema)
+        _until_not_busy(connection, schema)
     except sqlite3.Error as error:
         connection.close()
         raise translated(schema.store, error) from error
@@ -100,18 +101,37 @@ def _connect(path: Path) -> sqlite3.Connection:
     return connection
 
 
+def _until_not_busy(connection: sqlite3.Connection, schema: Schema) -> None:
+    """Where two processes create a file, changing its journal mode answers SQLITE_BUSY without asking the busy timeout."""
+    for attempt in range(OPEN_ATTEMPTS_MAX):
+        try:
+            _prepare(connection, schema)
+        except sqlite3.OperationalError as error:
+            if not is_busy(error) or attempt == OPEN_ATTEMPTS_MAX - 1:
+                raise
+            time.sleep(0.01 * (attempt + 1))
+        else:
+            return
+
+
 def _prepare(connection: sqlite3.Connection, schema: Schema) -> None:
-    _check(connection, schema)
-    _until_not_busy(connection, "PRAGMA journal_mode = WAL")
+    with _transaction(connection, "BEGIN"):
+        _check(connection, schema)
+    connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
-    _until_not_busy(connection, "BEGIN IMMEDIATE")
-    try:
+    with _transaction(connection, "BEGIN IMMEDIATE"):
         _check(connection, schema)
         _migrate(connection, schema)
-        connection.execute("COMMIT")
+
+
+@contextmanager
+def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
+    connection.execute(begin)
+    try:
+        yield
+        connection.commit()
     finally:
-        if connection.in_transaction:
-            connection.execute("ROLLBACK")
+        connection.rollback()
 
 
 def _check(connection: sqlite3.Connection, schema: Schema) -> None:
@@ -141,16 +161,3 @@ def _migrate(connection: sqlite3.Connection, schema: Schema) -> None:
 def _pragma(connection: sqlite3.Connection, name: str) -> int:
     value: int = connection.execute(f"PRAGMA {name}").fetchone()[0]
     return value
-
-
-def _until_not_busy(connection: sqlite3.Connection, statement: str) -> None:
-    """Where two processes create a file, changing its journal mode answers SQLITE_BUSY without asking the busy timeout."""
-    for attempt in range(OPEN_ATTEMPTS_MAX):
-        try:
-            connection.execute(statement)
-        except sqlite3.OperationalError as error:
-            if not is_busy(error) or attempt == OPEN_ATTEMPTS_MAX - 1:
-                raise
-            time.sleep(0.01 * (attempt + 1))
-        else:
-            return

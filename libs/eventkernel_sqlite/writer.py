@@ -6,7 +6,7 @@ disk is quick it is called on the loop as well, else in a thread.
 
 Why not all of it in a thread: the driver lets go of the interpreter lock at every row, and a thread beside a busy loop waits
 for it anew each time. 64 appends in flight beside a loop that always has something to do, on a disk that commits in 0.2 ms:
-210 a second with statements or COMMIT in a thread, 19,700 with both on the loop (``tests/bench/sqlite_append.py``).
+210 a second with statements or COMMIT in a thread, 12,000 to 20,000 with both on the loop (``tests/bench/sqlite_append.py``).
 """
 
 import asyncio
