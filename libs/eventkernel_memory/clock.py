@@ -41,8 +41,12 @@ class ManualClock:
         await wake
 
     async def advance(self, seconds: float) -> None:
-        """Move on, waking sleepers one by one; those that fall asleep again on the way are woken too where it reaches."""
+        """Move on, waking sleepers one by one; those that fall asleep again on the way are woken too where it reaches.
+
+        Other tasks run in any case, so that a test may move the clock until something has happened.
+        """
         until = self._now + timedelta(seconds=seconds)
+        await asyncio.sleep(0)
         while self._sleepers and self._sleepers[0][0] <= until:
             self._now, _, wake = heapq.heappop(self._sleepers)
             if not wake.done():
@@ -58,4 +62,5 @@ class ManualClock:
 
 if TYPE_CHECKING:
     from eventkernel.ports.clock import Clock
+
     _: tuple[type[Clock], type[Clock]] = (SystemClock, ManualClock)

@@ -45,6 +45,13 @@ async def test_a_cancelled_sleeper_is_passed_over() -> None:
     await clock.advance(2)
 
 
+async def test_moving_the_clock_lets_others_run_even_if_nobody_sleeps() -> None:
+    clock, happened = ManualClock(START), asyncio.Event()
+    asyncio.get_running_loop().call_soon(happened.set)
+    while not happened.is_set():
+        await clock.advance(0.1)
+
+
 def test_a_clock_may_jump_back() -> None:
     clock = ManualClock(START)
     clock.set(START - timedelta(days=1))
