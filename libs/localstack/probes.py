@@ -29,10 +29,16 @@ class ProbeFailed(OSError):
 
 
 def cassandra_query(
-    host: str, port: int, query: str, *, consistency: int = CQL_ONE, credentials: tuple[str, str] | None = None
+    host: str,
+    port: int,
+    query: str,
+    *,
+    consistency: int = CQL_ONE,
+    credentials: tuple[str, str] | None = None,
+    seconds: float = _TIMEOUT_SECONDS,
 ) -> str:
     """Run a query; the first column of the first row, "" when there is no row; in hex if it is no text."""
-    with _connected(host, port) as link:
+    with _connected(host, port, seconds) as link:
         opcode, body = _cql(link, _CQL_STARTUP, struct.pack(">H", 1) + _text("CQL_VERSION") + _text("3.0.0"))
         if opcode == _CQL_AUTHENTICATE:
             user, password = credentials or ("cassandra", "cassandra")
@@ -94,9 +100,9 @@ def postgres_execute(host: str, port: int, *, user: str, database: str, sql: str
 
 
 @contextmanager
-def _connected(host: str, port: int) -> Iterator[socket.socket]:
+def _connected(host: str, port: int, seconds: float = _TIMEOUT_SECONDS) -> Iterator[socket.socket]:
     """A connection; an answer that cannot be taken apart is no answer of a ready server."""
-    with socket.create_connection((host, port), timeout=_TIMEOUT_SECONDS) as link:
+    with socket.create_connection((host, port), timeout=seconds) as link:
         try:
             yield link
         except (struct.error, ValueError) as error:

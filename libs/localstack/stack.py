@@ -8,6 +8,7 @@ from collections.abc import Callable, Collection, Mapping
 from concurrent.futures import ThreadPoolExecutor, as_completed, wait
 from dataclasses import dataclass, replace
 from functools import partial
+from operator import methodcaller
 from pathlib import Path
 from types import TracebackType
 from typing import Self
@@ -128,7 +129,7 @@ class Stack:
             recorded = state.load(self.root)
             if recorded is not None:
                 self._adopt(recorded)
-            stop = Server.stop if keep_data else Server.discard
+            stop = methodcaller("stop" if keep_data else "discard")
             with ThreadPoolExecutor(max_workers=len(self._servers) or 1) as pool:
                 list(pool.map(stop, self._servers.values()))
             self._kill_strays()

@@ -31,7 +31,9 @@ def await_one_schema(ring: Stack) -> None:
 
 
 def cql(node: CassandraNode, statement: str, consistency: int = CQL_QUORUM) -> str:
-    return probes.cassandra_query(node.endpoint.host, node.endpoint.port, statement, consistency=consistency)
+    return probes.cassandra_query(
+        node.endpoint.host, node.endpoint.port, statement, consistency=consistency, seconds=30
+    )
 
 
 def test_the_nodes_are_three_on_three_addresses_with_one_port(ring: Stack) -> None:

@@ -20,7 +20,9 @@ APPLIED = "01"  # the column [applied], a boolean
 
 
 def cql(node: CassandraNode, statement: str, consistency: int = probes.CQL_ONE) -> str:
-    return probes.cassandra_query(node.endpoint.host, node.endpoint.port, statement, consistency=consistency)
+    return probes.cassandra_query(
+        node.endpoint.host, node.endpoint.port, statement, consistency=consistency, seconds=30
+    )
 
 
 @pytest.fixture
