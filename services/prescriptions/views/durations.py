@@ -1,8 +1,8 @@
 """Medians without keeping every sample: a histogram with buckets that grow by two per cent.
 
 Bounds are whole microseconds computed with whole numbers, so that every machine counts a sample in the same bucket. The
-middle of a bucket lies within 1 % of every sample in it (durations below ``FINE_MICROS`` excepted: those are off by at most
-half a bucket of 1 ms), and so does the median taken from the counts.
+middle of a bucket lies within 1 % of every sample in it, or within half a millisecond where that is more; and so does the
+median taken from the counts.
 """
 
 from bisect import bisect_right
