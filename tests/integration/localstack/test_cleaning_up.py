@@ -41,6 +41,17 @@ def start_elsewhere(root: Path, way: str) -> "subprocess.Popen[bytes]":
     return starter
 
 
+def segments() -> set[str]:
+    """The System V shared memory of the machine, as far as it can be seen."""
+    listed = Path("/proc/sysvipc/shm")
+    return {line.split()[1] for line in listed.read_text().splitlines()[1:]} if listed.exists() else set()
+
+
+def segment_of(server: PostgresServer) -> str:
+    """Each server has one small segment, by which it knows that it is the only one on its data."""
+    return (server.folder / "data" / "postmaster.pid").read_text().splitlines()[6].split()[-1]
+
+
 def kill(starter: "subprocess.Popen[bytes]") -> None:
     starter.kill()
     starter.communicate()
@@ -59,8 +70,10 @@ def test_down_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "stack", services=["postgres"]).up()
     everything = processes.tree(processes.identify(stack.postgres.pid))
     folder = stack.postgres.folder
+    segment = segment_of(stack.postgres)
     assert len(everything) > 1
     stack.down()
+    assert segment not in segments()
     assert not any(processes.is_alive(process) for process in everything)
     assert processes.marked(stack.root) == []
     assert not folder.exists()
@@ -69,9 +82,10 @@ def test_down_leaves_no_process_and_no_folder(tmp_path: Path) -> None:
 
 def test_down_after_kill_9_leaves_nothing_either(tmp_path: Path) -> None:
     stack = Stack(tmp_path / "stack", services=["postgres"]).up()
-    folder = stack.postgres.folder
+    folder, segment = stack.postgres.folder, segment_of(stack.postgres)
     stack.postgres.kill9()
     stack.down()
+    assert segment not in segments()
     assert not folder.exists()
     assert list(tmp_path.iterdir()) == []
 
