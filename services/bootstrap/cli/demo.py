@@ -173,7 +173,7 @@ class _Story:
             with remote_errors():
                 await commands.SignPrescription(request, metadata=_caller("prescriber"))
         except RemoteError as error:
-            self._console.print(f"   signing it again is refused: {error.code} {error.reason}: {error.message}")
+            self._console.print(f"   signing it again is refused: {error.code.name} {error.reason}: {error.message}")
 
 
 def _sums(done: ImportReport, answer: statistics_pb2.FetchStatisticsResponse) -> tuple[str, ...]:
