@@ -110,9 +110,8 @@ async def run_until_stopped(components: Sequence[Component], stop: asyncio.Event
     asked = asyncio.create_task(stop.wait())
     try:
         for component in components:
-            if not await _started(component, asked):
+            if not await _started(component, asked, started):
                 break
-            started.append(component)
         await asked
     except Exception as error:  # noqa: BLE001 - raised below, once the others have stopped
         errors.append(error)
@@ -128,8 +127,8 @@ async def run_until_stopped(components: Sequence[Component], stop: asyncio.Event
         raise errors[0]
 
 
-async def _started(component: Component, asked: "asyncio.Task[bool]") -> bool:
-    """Start it; False when stopping was asked for before it had."""
+async def _started(component: Component, asked: "asyncio.Task[bool]", started: list[Component]) -> bool:
+    """Start it and add it to those that are; False when stopping was asked for before it had."""
     if asked.done():
         return False
     starting = asyncio.create_task(component.start(), name=f"start {component.name}")
@@ -139,6 +138,9 @@ async def _started(component: Component, asked: "asyncio.Task[bool]") -> bool:
         if not starting.done():
             starting.cancel()
             await asyncio.wait({starting})
+        if not starting.cancelled() and starting.exception() is None:
+            # Also where this process is cancelled just now: what runs will be stopped.
+            started.append(component)
     if starting.cancelled():
         return False
     starting.result()

@@ -39,6 +39,7 @@ from eventkernel.ports import (
     ViewStore,
     ViewTransaction,
 )
+from eventkernel.ports.event_store import checked
 from eventkernel.view import View
 
 
@@ -89,9 +90,13 @@ class FaultyEventStore:
         self._inner = inner
         self._faults = faults
         self._late: set[asyncio.Task[AppendOutcome]] = set()
+        self._closed = False
 
     async def append(self, stream: StreamId, expected: Position, entries: Sequence[Entry]) -> AppendOutcome:
         """Append, with faults."""
+        checked(entries)
+        if self._closed:
+            raise StoreUnavailable("faulty", "closed")
         await self._faults.pause()
         if self._faults.strikes("append_refused"):
             raise StoreUnavailable("faulty", "refused before anything was done")
@@ -122,6 +127,7 @@ class FaultyEventStore:
 
     async def close(self) -> None:
         """After what is late has landed."""
+        self._closed = True
         await self.landed()
         await self._inner.close()
 
