@@ -62,6 +62,28 @@ class Settings(BaseSettings):
     projector_records_max: int = Field(1_000, ge=1, description="Events folded in one transaction.")
     consumer_group: str = Field("erx-views", min_length=1, description="Group of the projectors.")
 
+    cassandra_contact_points: str = Field("127.0.0.1:9042", description="host:port of Cassandra nodes, by commas.")
+    cassandra_keyspace: str = Field("erx", pattern=r"^[a-z][a-z0-9_]{0,47}$", description="Keyspace of the journal.")
+    cassandra_replication: int = Field(1, ge=1, description="Replicas of a keyspace that is made new.")
+    cassandra_client: Literal["auto", "acsylla", "driver"] = Field(
+        "auto", description="Client; auto: acsylla if it is there."
+    )
+    cassandra_serial: Literal["SERIAL", "LOCAL_SERIAL"] = Field("SERIAL", description="Level of conditional writes.")
+    cassandra_username: str = Field("", description="User of Cassandra; empty: none.")
+    cassandra_password: SecretStr | None = Field(None, description="Password of Cassandra.")
+    cassandra_ca: Path | None = Field(
+        None, description="PEM of the authority of Cassandra's certificates; turns TLS on."
+    )
+    kafka_bootstrap_servers: str = Field("127.0.0.1:9092", description="host:port of Kafka brokers, by commas.")
+    kafka_replication: int = Field(1, ge=1, description="Replicas of topics that are made new.")
+    kafka_username: str = Field("", description="SASL user of Kafka; empty: none.")
+    kafka_password: SecretStr | None = Field(None, description="SASL password of Kafka.")
+    kafka_ca: Path | None = Field(None, description="PEM of the authority of Kafka's certificates; turns TLS on.")
+    postgres_dsn: SecretStr = Field(
+        SecretStr("postgresql://erx@127.0.0.1:5432/erx"), description="Connection string of PostgreSQL."
+    )
+    postgres_connections_max: int = Field(10, ge=1, description="Connections of one process to PostgreSQL.")
+
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="For people or for programs.")
 
@@ -108,6 +130,17 @@ def load(config: Path | None = None, **flags: Any) -> Settings:
         raise SettingsError(problems) from error
     finally:
         _TomlFile.path = None
+
+
+def as_environment(settings: Settings) -> dict[str, str]:
+    """The settings that were given, as variables for another process, secrets in clear."""
+    variables = {}
+    for name in settings.model_fields_set:
+        value = getattr(settings, name)
+        if value is not None:
+            shown = value.get_secret_value() if isinstance(value, SecretStr) else value
+            variables[f"ERX_{name.upper()}"] = str(shown).lower() if isinstance(shown, bool) else str(shown)
+    return variables
 
 
 def masked(settings: Settings) -> dict[str, Any]:

@@ -27,11 +27,13 @@ def serve(
         list[str] | None,
         typer.Argument(metavar="[NAME]...", help="command, relay, projector, query; none: all of them."),
     ] = None,
+    *,
+    workers: Annotated[int, typer.Option(min=1, max=64, help="Processes side by side, on one port.")] = 1,
 ) -> None:
     """Run servers until SIGTERM; without names all of them in one process."""
     from bootstrap.cli.serving import serve as run
 
-    run(settings, names or [])
+    run(settings, names or [], workers=workers)
 
 
 @app.command()
@@ -132,6 +134,63 @@ def stats(
     from bootstrap.cli.reading import stats as run
 
     run(settings, medications=medications, tenant=tenant, as_json=as_json)
+
+
+stack = typer.Typer(help="Real Cassandra, Kafka and PostgreSQL as local processes.", no_args_is_help=True)
+app.add_typer(stack, name="stack")
+
+
+@stack.command()
+@with_settings
+def up(
+    settings: Settings,
+    *,
+    nodes: Annotated[int, typer.Option(min=1, max=3, help="Cassandra nodes.")] = 1,
+    commitlog_sync: Annotated[
+        str,
+        typer.Option(
+            metavar="group|batch|periodic", help="Cassandra's durability; periodic loses acknowledged writes."
+        ),
+    ] = "group",
+) -> None:
+    """Start what is not running."""
+    from bootstrap.cli.stacking import up as run
+
+    run(settings, nodes=nodes, commitlog_sync=commitlog_sync)
+
+
+@stack.command()
+@with_settings
+def down(
+    settings: Settings, *, keep_data: Annotated[bool, typer.Option(help="Leave the data for the next up.")] = False
+) -> None:
+    """Stop the servers and remove their data."""
+    from bootstrap.cli.stacking import down as run
+
+    run(settings, keep_data=keep_data)
+
+
+@stack.command()
+@with_settings
+def status(settings: Settings) -> None:
+    """Say what runs and where."""
+    from bootstrap.cli.stacking import status as run
+
+    run(settings)
+
+
+@stack.command()
+@with_settings
+def logs(
+    settings: Settings,
+    name: Annotated[str, typer.Argument(help="One server; none: all.")] = "",
+    *,
+    lines: Annotated[int, typer.Option(min=1, help="How many lines of each.")] = 100,
+) -> None:
+    """Print the end of the servers' logs."""
+    from bootstrap.cli.stacking import logs as run
+
+    run(settings, name, lines=lines)
 
 
 benches = typer.Typer(help="Measure, as ratios to a raw limit in the same run.", no_args_is_help=True)

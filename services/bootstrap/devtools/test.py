@@ -35,8 +35,8 @@ def pytest_arguments(arguments: Sequence[str], workers: int) -> list[str]:
     """Translate our switches into pytest's, and spread a whole run over the processors."""
     passed = [argument for argument in arguments if argument != "--fast"]
     fast = ["-m", FAST] if "--fast" in arguments else []
-    # Tests of one `xdist_group` stay on one worker.
-    spread = [f"--numprocesses={workers}", "--dist=loadgroup"] if workers > 1 and not is_narrow(passed) else []
+    # A file stays on one worker, so that what its tests share is made once.
+    spread = [f"--numprocesses={workers}", "--dist=loadfile"] if workers > 1 and not is_narrow(passed) else []
     return [*spread, *fast, *passed]
 
 
