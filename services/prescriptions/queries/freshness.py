@@ -16,6 +16,8 @@ from eventkernel_grpc.wire_types import to_timestamp
 
 POSITIONS_SECONDS: Final = 0.2
 STATUS_SECONDS: Final = 0.5
+BUS_SECONDS: Final = 0.25
+"""How long an answer waits for the bus to tell how far behind it is."""
 
 T = TypeVar("T")
 
@@ -50,19 +52,22 @@ class Cached(Generic[T]):
         self._ask = ask
         self._seconds = seconds_max
         self._lock = asyncio.Lock()
-        self._value: T | None = None
-        self._asked = float("-inf")
+        self._known: tuple[float, T] | None = None
 
     async def get(self) -> T:
         """The value, at most so old."""
         loop = asyncio.get_running_loop()
-        if self._value is None or loop.time() - self._asked > self._seconds:
-            async with self._lock:
-                if self._value is None or loop.time() - self._asked > self._seconds:
-                    begun = loop.time()
-                    self._value = await self._ask()
-                    self._asked = begun
-        return self._value
+        if (value := self._young(loop.time())) is not None:
+            return value[1]
+        async with self._lock:
+            value = self._young(loop.time())
+            if value is None:
+                begun = loop.time()
+                value = self._known = (begun, await self._ask())
+            return value[1]
+
+    def _young(self, now: float) -> tuple[float, T] | None:
+        return self._known if self._known is not None and now - self._known[0] <= self._seconds else None
 
 
 class Freshnesses:
@@ -73,7 +78,7 @@ class Freshnesses:
         self._tail = tail
         self._topic = topic
         self._group = group
-        self._progress = Cached(self.progress_now, POSITIONS_SECONDS)
+        self._progress = Cached(self._progress_if_told, POSITIONS_SECONDS)
         self._statuses: dict[str, Cached[ViewStatus]] = {}
 
     async def of(self, view: View[Any, Any]) -> consistency_pb2.Freshness:
@@ -89,17 +94,18 @@ class Freshnesses:
         return made
 
     async def progress(self) -> Progress | None:
-        """The group's progress, at most ``POSITIONS_SECONDS`` old; None where the bus does not answer."""
-        try:
-            return await self._progress.get()
-        except KernelError as error:
-            _log.warning("positions on the bus are unknown: %s", error)
-            return None
+        """The group's progress, at most ``POSITIONS_SECONDS`` old; None where the bus does not answer in time."""
+        return await self._progress.get()
 
-    async def progress_now(self) -> Progress:
-        """The group's progress. Committed offsets are asked first, so that the distance is never told too small."""
-        committed = await self._tail.committed(self._group, self._topic)
-        ends = await self._tail.end_offsets(self._topic)
+    async def _progress_if_told(self) -> Progress | None:
+        """Committed offsets are asked first, so that the distance is never told too small."""
+        try:
+            async with asyncio.timeout(BUS_SECONDS):
+                committed = await self._tail.committed(self._group, self._topic)
+                ends = await self._tail.end_offsets(self._topic)
+        except (KernelError, TimeoutError) as error:
+            _log.warning("positions on the bus are unknown: %r", error)
+            return None
         return Progress(tuple((source, committed.get(source, 0), ends[source]) for source in sorted(ends)))
 
     async def oldest_behind(self, progress: Progress) -> datetime | None:

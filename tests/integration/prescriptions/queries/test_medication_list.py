@@ -84,7 +84,7 @@ async def test_the_supply_of_an_older_prescription_counts_for_its_renewal(side: 
 
 @pytest.mark.parametrize(
     "story",
-    [lambda: issued(), lambda: issued(days_supply=None).claim().dispense(30, 1), lambda: issued().claim().part(3, 1)],
+    [issued, lambda: issued(days_supply=None).claim().dispense(30, 1), lambda: issued().claim().part(3, 1)],
     ids=["never dispensed", "supply not said", "a part of unknown days"],
 )
 async def test_what_cannot_be_told_is_absent(side: Any, story: Any) -> None:

@@ -25,7 +25,7 @@ def issued(days: int = 0, **changes: Any) -> Story:
 
 # Numbered from 1; as seen forty days later, the supply of thirty days being out.
 TOLD: dict[int, Callable[[], Story]] = {
-    1: lambda: issued(),
+    1: issued,
     2: lambda: issued(days=1, nominated=CORNER),
     3: lambda: issued(days=2, nominated=HARBOUR),
     4: lambda: issued(days=3).claim(),
