@@ -73,22 +73,51 @@ def demo(settings: Settings) -> None:
     run(settings)
 
 
+Acknowledgements = Annotated[
+    Path | None,
+    typer.Option(help="File to add a line to for each command as it is acknowledged: tenant, ids, version."),
+]
+
+
 @imports.command()
 @with_settings
-def synthea(settings: Settings, directory: Path, *, tenant: Tenant = DEFAULT_TENANT, as_json: AsJson = False) -> None:
+def synthea(
+    settings: Settings,
+    directory: Path,
+    *,
+    tenant: Tenant = DEFAULT_TENANT,
+    acknowledgements: Acknowledgements = None,
+    as_json: AsJson = False,
+) -> None:
     """Import a Synthea CSV export: every medication row as a chain of prescriptions with its fills."""
     from bootstrap.cli.importing import synthea as run
 
-    run(settings, directory, tenant=tenant, as_json=as_json)
+    run(settings, directory, tenant=tenant, as_json=as_json, acknowledgements=acknowledgements)
 
 
 @imports.command()
 @with_settings
-def fhir(settings: Settings, directory: Path, *, tenant: Tenant = DEFAULT_TENANT, as_json: AsJson = False) -> None:
+def fhir(
+    settings: Settings,
+    directory: Path,
+    *,
+    tenant: Tenant = DEFAULT_TENANT,
+    acknowledgements: Acknowledgements = None,
+    as_json: AsJson = False,
+) -> None:
     """Import FHIR R4 MedicationRequests with their MedicationDispenses, one JSON file each."""
     from bootstrap.cli.importing import fhir as run
 
-    run(settings, directory, tenant=tenant, as_json=as_json)
+    run(settings, directory, tenant=tenant, as_json=as_json, acknowledgements=acknowledgements)
+
+
+@app.command()
+@with_settings
+def audit(settings: Settings, *, as_json: AsJson = False) -> None:
+    """Fold the journal anew and compare it with the bus and every row of every view; ask while nothing is written."""
+    from bootstrap.cli.auditing import audit as run
+
+    run(settings, as_json=as_json)
 
 
 @app.command()
@@ -191,6 +220,26 @@ def logs(
     from bootstrap.cli.stacking import logs as run
 
     run(settings, name, lines=lines)
+
+
+topic = typer.Typer(help="The bus.", no_args_is_help=True)
+app.add_typer(topic, name="topic")
+
+
+@topic.command()
+@with_settings
+def tail(
+    settings: Settings,
+    *,
+    count: Annotated[int, typer.Option(min=1, help="About how many of the newest records.")] = 24,
+    follow: Annotated[bool, typer.Option(help="Go on with what comes.")] = False,
+    check: Annotated[bool, typer.Option(help="Read everything; exit 1 where versions of a key do not follow.")] = False,
+    as_json: AsJson = False,
+) -> None:
+    """Print records of the event topic: partition, offset, key and CloudEvents headers."""
+    from bootstrap.cli.topic import tail as run
+
+    run(settings, count=count, follow=follow, check=check, as_json=as_json)
 
 
 benches = typer.Typer(help="Measure, as ratios to a raw limit in the same run.", no_args_is_help=True)

@@ -31,8 +31,10 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
         with remote_errors():
             return asyncio.run(work())
     except RemoteError as error:
-        details = "".join(f"\n  {name}: {value}" for name, value in sorted(error.metadata.items()))
-        typer.secho(f"{error.reason or error.code}: {error.message}{details}", err=True, fg="red")
+        details = ", ".join(f"{name}: {value}" for name, value in sorted(error.metadata.items()))
+        said = " ".join(error.message.split())
+        shown = f"{error.reason or error.code.name}: {said}{f' ({details})' if details else ''}"
+        typer.secho(shown, err=True, fg="red")
         raise typer.Exit(1) from error
 
 

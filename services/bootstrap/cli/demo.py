@@ -10,19 +10,21 @@ import typer
 from rich.console import Console
 
 from bootstrap import logs
+from bootstrap.audit import Audit, audit
+from bootstrap.cli.auditing import SHOWN_MAX, summary
 from bootstrap.cli.importing import print_report, target_of, with_progress
 from bootstrap.cli.reading import statistics_tables, status_text, time_text
 from bootstrap.metrics import Metrics
 from bootstrap.roles import ROLES, Process, components
 from bootstrap.settings import Settings, load
-from bootstrap.stores import open_stores
+from bootstrap.stores import Stores, open_stores
 from erx.prescriptions.v1 import lifecycle_commands_pb2, query_service_pb2, statistics_pb2
 from erx.prescriptions.v1.command_service_pb2_grpc import PrescriptionCommandServiceStub
 from erx.prescriptions.v1.query_service_pb2_grpc import PrescriptionQueryServiceStub
 from eventkernel.envelope import Actor
 from eventkernel.runtime.components import run_until_stopped
 from eventkernel_grpc import RemoteError, call_metadata, channel, remote_errors
-from prescriptions.imports.imports import import_synthea, verify_synthea
+from prescriptions.imports.imports import STILL_SECONDS, import_synthea, verify_synthea
 from prescriptions.imports.report import ImportReport
 
 if TYPE_CHECKING:
@@ -70,7 +72,7 @@ async def _run(settings: Settings, console: Console) -> bool:
         heard[name] = address
 
     process = Process(settings, stores, Metrics(), failed=stop, said=said)
-    story = _Story(settings, console, heard, stop)
+    story = _Story(settings, stores, console, heard, stop)
     try:
         await run_until_stopped([*components(process, list(ROLES)), story], stop)
     finally:
@@ -83,8 +85,11 @@ class _Story:
 
     name = "story"
 
-    def __init__(self, settings: Settings, console: Console, heard: dict[str, str], stop: asyncio.Event) -> None:
+    def __init__(
+        self, settings: Settings, stores: Stores, console: Console, heard: dict[str, str], stop: asyncio.Event
+    ) -> None:
         self._settings = settings
+        self._stores = stores
         self._console = console
         self._heard = heard
         self._stop = stop
@@ -118,14 +123,17 @@ class _Story:
             console.print("\n[bold]3. One prescription[/], now, as of before, and refused")
             prescription_id = await self._one(PrescriptionQueryServiceStub(queries))
             await self._refusal(PrescriptionCommandServiceStub(commands), prescription_id)
+        audited = await self._audit()
+        different += audited.differences
         self.agrees = done.complete and not different
         if self.agrees:
             console.print(
                 f"\n[green bold]The counts agree[/]: {answer.totals.prescriptions:,} prescriptions,"
                 f" {answer.totals.fills:,} fills on both sides."
             )
-        for line in different:
-            console.print(f"[red]{line}")
+        console.print(f"Folded anew and compared: {summary(audited)}.", soft_wrap=True)
+        for line in different[:SHOWN_MAX]:
+            console.print(line, style="red", markup=False, highlight=False, soft_wrap=True)
         _farewell(console, self._settings, prescription_id)
 
     async def _import(self, servers: Said) -> ImportReport:
@@ -133,6 +141,15 @@ class _Story:
         done = await with_progress(lambda tell: import_synthea(SAMPLE, target, progress=tell), Console(stderr=True))
         print_report(done, self._console)
         return done
+
+    async def _audit(self) -> Audit:
+        """Fold everything anew and compare, a little later again where the last events are still on their way."""
+        ends_at = asyncio.get_running_loop().time() + STILL_SECONDS
+        while True:
+            found = await audit(self._stores)
+            if not found.differences or asyncio.get_running_loop().time() >= ends_at:
+                return found
+            await asyncio.sleep(0.2)
 
     async def _statistics(self, queries: Any) -> statistics_pb2.FetchStatisticsResponse:
         request = statistics_pb2.FetchStatisticsRequest(medication_count_max=MEDICATIONS_SHOWN)
