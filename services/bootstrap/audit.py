@@ -1,6 +1,5 @@
 """Compares what is stored with what the journal says: every stream gapless, on the bus in order, once in every view."""
 
-from collections import defaultdict
 from collections.abc import AsyncIterator, Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -33,7 +32,7 @@ class Audit:
 
 
 async def audit(stores: Stores, views: Sequence[View[Any, Any]] = VIEWS) -> Audit:
-    """Fold every stream anew and compare. Ask while nothing is written and nothing is under way: what is, is told as missing."""
+    """Fold every stream anew and compare. Ask while nothing is under way: what is, is told as missing."""
     ledger = _Ledger(views)
     await stores.views.prepare(views)
     repeats = await _read_bus(stores.tail, ledger)
@@ -122,17 +121,15 @@ class _Ledger:
             head = heads.pop(stream, None)
             if head is None:
                 self.differences.append(f"{view.name} {stream.key}: folded, but not in the journal")
-            elif (checkpoint.version, checkpoint.event_id) != (head.version, head.id):
+            elif (checkpoint.version, checkpoint.event_id) != (head.version, head.event_id):
                 self.differences.append(_behind(view, stream, checkpoint, head))
-        self.differences += [
-            _behind(view, stream, Checkpoint(0, None, None), head) for stream, head in heads.items()
-        ]
+        self.differences += [_behind(view, stream, Checkpoint(0, None, None), head) for stream, head in heads.items()]
 
 
 def _behind(view: View[Any, Any], stream: StreamId, checkpoint: Checkpoint, head: RecordedEvent) -> str:
     return (
         f"{view.name} {stream.key}: folded to version {checkpoint.version} (event {checkpoint.event_id}),"
-        f" the head is {head.version} (event {head.id})"
+        f" the head is {head.version} (event {head.event_id})"
     )
 
 
@@ -169,5 +166,3 @@ async def _read_bus(tail: BusTail, ledger: _Ledger) -> int:
 def _decoder() -> Callable[[RecordedEvent], Any]:
     codec = PrescriptionEventCodec()
     return lambda event: codec.decode(event.type, event.schema_version, event.data)
-
-

@@ -22,13 +22,14 @@ from prescriptions.imports.fhir_outcome import FhirPlan
 from prescriptions.imports.fhir_plan import plan_fhir
 from prescriptions.imports.fill_times import OPEN_ROWS_END
 from prescriptions.imports.plan import IMPORT_ROLE, PlannedPrescription
-from prescriptions.imports.report import ImportReport, OnProgress
+from prescriptions.imports.report import ImportReport, OnAcknowledged, OnProgress
 from prescriptions.imports.schedules import shipped_schedules
 from prescriptions.imports.sender import Sender, SendLimits
 from prescriptions.imports.synthea import read_synthea
 from prescriptions.imports.synthea_plan import SyntheaRules, plan_synthea
 
 CHANNELS = 2
+STILL_SECONDS = 5.0
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +49,7 @@ async def import_synthea(
     open_rows_end: datetime = OPEN_ROWS_END,
     limits: SendLimits | None = None,
     progress: OnProgress | None = None,
+    acknowledged: OnAcknowledged | None = None,
 ) -> ImportReport:
     """Import a Synthea CSV export. Raises ``InputRefused`` before anything is sent, ``TargetLost`` when the service is gone.
 
@@ -55,7 +57,7 @@ async def import_synthea(
     """
     rules = SyntheaRules(shipped_schedules(), profile, open_rows_end)
     rows, plans = await asyncio.to_thread(_plan_synthea, directory, rules)
-    return await _send(plans, target, sources=rows, limits=limits, progress=progress)
+    return await _send(plans, target, sources=rows, limits=limits, progress=progress, acknowledged=acknowledged)
 
 
 async def import_fhir(
@@ -65,26 +67,41 @@ async def import_fhir(
     profile: Profile = US,
     limits: SendLimits | None = None,
     progress: OnProgress | None = None,
+    acknowledged: OnAcknowledged | None = None,
 ) -> ImportReport:
     """Import FHIR R4 MedicationRequests and MedicationDispenses, one JSON file each. The report has every file's outcome."""
     plan = await asyncio.to_thread(_plan_fhir, directory, profile)
-    report = await _send(plan.prescriptions, target, sources=len(plan.outcomes), limits=limits, progress=progress)
+    sources = len(plan.outcomes)
+    report = await _send(
+        plan.prescriptions, target, sources=sources, limits=limits, progress=progress, acknowledged=acknowledged
+    )
     return replace(report, files=plan.outcomes)
 
 
-async def verify_synthea(directory: Path, target: Target, *, deadline_seconds: float = 60.0) -> tuple[str, ...]:
-    """Compare the query service's statistics with the file: what still differs at the deadline, nothing when they agree."""
+async def verify_synthea(
+    directory: Path, target: Target, *, deadline_seconds: float = 60.0, still_seconds: float = STILL_SECONDS
+) -> tuple[str, ...]:
+    """Compare the query service's statistics with the file: nothing when they agree, else what differs.
+
+    It waits for the read side as long as that moves on: until the deadline, or until it has applied all that is on the bus
+    and has shown the same for ``still_seconds``.
+    """
     rows = await asyncio.to_thread(read_synthea, directory, shipped_schedules())
     expected = expected_of(rows)
     request = statistics_pb2.FetchStatisticsRequest(medication_count_max=MEDICATIONS_MAX)
     metadata = call_metadata(tenant=target.tenant, actor=Actor(id="import", role=IMPORT_ROLE))
-    ends_at = asyncio.get_running_loop().time() + deadline_seconds
+    now = asyncio.get_running_loop().time
+    before: tuple[str, ...] = ()
+    changed_at, ends_at = now(), now() + deadline_seconds
     async with _channels(target, 1) as (channel,):
         stub = PrescriptionQueryServiceStub(channel)
         while True:
             statistics = await stub.FetchStatistics(request, metadata=metadata, timeout=deadline_seconds)
             found = differences(expected, statistics)
-            if not found or asyncio.get_running_loop().time() >= ends_at:
+            caught_up = statistics.as_of.HasField("events_behind") and statistics.as_of.events_behind == 0
+            if found != before or not caught_up:
+                before, changed_at = found, now()
+            if not found or now() >= min(ends_at, changed_at + still_seconds):
                 return found
             await asyncio.sleep(0.2)
 
@@ -105,9 +122,10 @@ async def _send(
     sources: int,
     limits: SendLimits | None,
     progress: OnProgress | None,
+    acknowledged: OnAcknowledged | None,
 ) -> ImportReport:
     async with _channels(target, CHANNELS) as channels:
-        sender = Sender(channels, target=target.address, tenant=target.tenant, limits=limits)
+        sender = Sender(channels, target=target.address, tenant=target.tenant, limits=limits, acknowledged=acknowledged)
         return await sender.send(plans, sources=sources, progress=progress)
 
 

@@ -23,8 +23,27 @@ class Progress:
         """The rate since the start."""
         return self.commands_done / self.seconds if self.seconds > 0 else 0.0
 
+    @property
+    def seconds_left(self) -> float | None:
+        """The time that the rest takes at this rate; None while nothing is done."""
+        rate = self.commands_per_second
+        return (self.commands_total - self.commands_done) / rate if rate else None
+
 
 OnProgress: TypeAlias = Callable[[Progress], None]
+
+
+@dataclass(frozen=True, slots=True)
+class Acknowledged:
+    """A command that the service has said took effect, now or before, as the ``version`` of its prescription."""
+
+    tenant: str
+    prescription_id: UUID
+    request_id: UUID
+    version: int
+
+
+OnAcknowledged: TypeAlias = Callable[[Acknowledged], None]
 
 
 @dataclass(frozen=True, slots=True)

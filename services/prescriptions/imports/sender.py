@@ -13,13 +13,21 @@ import grpc
 
 from erx.prescriptions.v1.command_service_pb2_grpc import PrescriptionCommandServiceStub
 from eventkernel.envelope import Actor
+from eventkernel.ids import DEFAULT_TENANT
 from eventkernel_grpc.client import remote_error
 from eventkernel_grpc.errors import RemoteError
 from eventkernel_grpc.metadata import call_metadata
 from prescriptions.domain.commands import ClaimPrescription, DispenseMedication
 from prescriptions.imports.errors import TargetLost
 from prescriptions.imports.plan import PlannedPrescription, PlannedStep
-from prescriptions.imports.report import ImportReport, OnProgress, Progress, RefusedCommand
+from prescriptions.imports.report import (
+    Acknowledged,
+    ImportReport,
+    OnAcknowledged,
+    OnProgress,
+    Progress,
+    RefusedCommand,
+)
 from prescriptions.imports.requests import request_of
 
 # Made by grpc itself where the service could not say that a retry helps.
@@ -63,16 +71,24 @@ class _Tally:
 class Sender:
     """Sends over the channels it is given, in turn.
 
-    A refusal ends its prescription and is reported; it does not end the run.
+    A refusal ends its prescription and is reported; it does not end the run. ``acknowledged`` hears of each command as soon
+    as its reply is here, before the next of its prescription is sent.
     """
 
     def __init__(
-        self, channels: Sequence[grpc.aio.Channel], *, target: str, tenant: str = "", limits: SendLimits | None = None
+        self,
+        channels: Sequence[grpc.aio.Channel],
+        *,
+        target: str,
+        tenant: str = "",
+        limits: SendLimits | None = None,
+        acknowledged: OnAcknowledged | None = None,
     ) -> None:
         self._stubs = [PrescriptionCommandServiceStub(channel) for channel in channels]
         self._target = target
         self._tenant = tenant
         self._limits = limits or SendLimits()
+        self._acknowledged = acknowledged
         self._metadata = lru_cache(maxsize=8192)(self._metadata_of)
 
     async def send(
@@ -122,6 +138,9 @@ class Sender:
                 tally.refused.append(_refused(plan, step, error, not_sent=len(plan.steps) - place - 1))
                 tally.done += len(plan.steps) - place
                 return
+            if self._acknowledged is not None:
+                tenant = self._tenant or DEFAULT_TENANT
+                self._acknowledged(Acknowledged(tenant, plan.prescription_id, step.request_id, reply.version))
             tally.done += 1
             tally.accepted += 1
             recorded = reply.prescription.record_time
