@@ -34,10 +34,18 @@ from prescriptions.domain.events import Event
 from prescriptions.domain.state import Status
 from prescriptions.domain.values import Coding, PrescriptionContent, Quantity, Reason
 from prescriptions.views import durations
-from prescriptions.views.record import CATEGORIES, NOTHING, RECORD_CODEC, Happened, Moment, PrescriptionRecord, fold
+from prescriptions.views.record import (
+    CATEGORIES,
+    NOTHING,
+    RECORD_CODEC,
+    STEPS_MAX,
+    Happened,
+    Moment,
+    PrescriptionRecord,
+    fold,
+)
 
 ZERO: Final = Decimal(0)
-ROWS_MAX: Final = 2_048
 
 
 class Kind:
@@ -59,7 +67,7 @@ class Kind:
 _REASONS: Final = {Status.CANCELLED: Kind.CANCELLED_REASON, Status.NOT_DISPENSED: Kind.NOT_DISPENSED_REASON}
 
 
-@lru_cache(ROWS_MAX)
+@lru_cache(STEPS_MAX)
 def rows(record: PrescriptionRecord) -> tuple[dict[str, Any], ...]:
     """What the prescription contributes. Kept for a while: what a step adds, the next one takes away."""
     if record.version == 0:

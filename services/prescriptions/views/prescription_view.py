@@ -1,7 +1,7 @@
 """``prescription_view``: one row for each prescription, to fetch it and to list by filter and order."""
 
 import re
-from collections.abc import Iterator
+from functools import lru_cache
 from typing import Any, Final
 
 from eventkernel.filters import Contains, Filter, IsNull, Row
@@ -9,19 +9,20 @@ from eventkernel.view import Column, ColumnType, Index, TableKind, View
 from prescriptions.domain.events import Event
 from prescriptions.domain.state import Prescription
 from prescriptions.domain.values import Coding, PrescriptionContent
-from prescriptions.views.record import CATEGORIES, NOTHING, RECORD_CODEC, PrescriptionRecord, fold
+from prescriptions.views.record import CATEGORIES, NOTHING, RECORD_CODEC, STEPS_MAX, PrescriptionRecord, fold
 from prescriptions.views.supply import pharmacy_key
 
 _HAS_ISSUED: Final = IsNull("issued_at", null=False)
 _HAS_EXPIRY: Final = IsNull("expires_at", null=False)
 
 
-def rows(record: PrescriptionRecord) -> Iterator[dict[str, Any]]:
-    """The prescription's row."""
+@lru_cache(STEPS_MAX)
+def rows(record: PrescriptionRecord) -> tuple[dict[str, Any], ...]:
+    """The prescription's row. Kept for a while: what a step brings, the next one takes away."""
     if record.version == 0:
-        return
+        return ()
     state, content = record.state, record.state.written
-    yield {
+    row = {
         "prescription_id": record.prescription_id,
         "status": state.status.name,
         "schedule": content.schedule.name,
@@ -40,6 +41,7 @@ def rows(record: PrescriptionRecord) -> Iterator[dict[str, Any]]:
         "expires_at": state.expires_at,
         "document": record.document,
     }
+    return (row,)
 
 
 def has_refills(state: Prescription) -> bool:

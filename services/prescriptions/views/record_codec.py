@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 S = TypeVar("S")
 
-KEPT_MAX = 2_048
-"""Encoded and decoded states kept; a projector's batch touches at most twice its records."""
+KEPT_MAX = 8_192
+"""Encoded and decoded states kept, for projectors' batches and for what readers ask for again."""
 
 
 class RecordCodec(Generic[S]):

@@ -2,6 +2,7 @@
 
 from collections.abc import Sequence
 from datetime import date, datetime
+from functools import lru_cache
 
 from erx.eventlog.v1 import envelope_pb2
 from erx.prescriptions.events.v3 import event_pb2
@@ -16,13 +17,21 @@ from prescriptions.wire import values as w
 from prescriptions.wire.events import NEWEST, PrescriptionEventCodec, message_class
 from prescriptions.wire.replies import dispense_to, prescription_to
 
+MESSAGES_MAX = 4_096
+"""Messages kept, so that what is asked often is not made again."""
+
 _HANDED_OUT = (Happened.PART, Happened.FILL)
 _CODEC = PrescriptionEventCodec()
 _EVENT_FIELDS = {field.message_type.name: field.name for field in event_pb2.PrescriptionEvent.DESCRIPTOR.fields}
 
 
+@lru_cache(MESSAGES_MAX)
 def record_to(record: PrescriptionRecord) -> Prescription:
-    """The prescription as command replies tell it, and the dispenses that were undone."""
+    """The prescription as command replies tell it, and the dispenses that were undone.
+
+    Kept by the record: equal bytes of rows are one record, and one message. Put it into replies, which copies it; never
+    change it.
+    """
     if record.created_at is None or record.occurred_at is None or record.recorded_at is None:
         raise ValueError("a record without events is no prescription")
     message = prescription_to(
