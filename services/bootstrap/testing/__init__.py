@@ -1,0 +1,1 @@
+"""What end-to-end tests stand on: the program as child processes, and callers of its servers."""
