@@ -61,13 +61,31 @@ class Dialect:
         return value if convert is None or value is None else convert(value)
 
 
-def decimal_text(value: Decimal | int) -> str:
-    """The canonical text: no exponent, no trailing zeros, no minus before zero; the value is never rounded."""
+def exact_decimal(value: Decimal | int) -> Decimal:
+    """The value as a Decimal; what is not exact or not finite is refused."""
     if not isinstance(value, (Decimal, int)):
         raise TypeError(f"a DECIMAL column holds Decimal or int, not {type(value).__name__}")
     number = Decimal(value)
     if not number.is_finite():
         raise ValueError(f"a DECIMAL column holds finite numbers, not {number}")
+    return number
+
+
+def aware(moment: datetime) -> datetime:
+    """The moment itself; one without a time zone is refused, which Postgres would read in the session's."""
+    if moment.tzinfo is None:
+        raise TypeError(f"a TIME column holds moments with a time zone, not {moment.isoformat()}")
+    return moment
+
+
+def plain_text(value: str) -> str:
+    """The text itself, also of a subclass: psycopg would write the name of an enum's member, not its value."""
+    return value if type(value) is str else str.__str__(value)
+
+
+def decimal_text(value: Decimal | int) -> str:
+    """The canonical text: no exponent, no trailing zeros, no minus before zero; the value is never rounded."""
+    number = exact_decimal(value)
     if not number:
         return "0"
     text = format(number, "f")
@@ -160,7 +178,12 @@ POSTGRES = Dialect(
         ColumnType.DECIMAL: "NUMERIC",
         ColumnType.BYTES: "BYTEA",
     },
-    encode={},
+    encode={
+        ColumnType.TEXT: plain_text,
+        ColumnType.BOOLEAN: bool,
+        ColumnType.TIME: aware,
+        ColumnType.DECIMAL: exact_decimal,
+    },
     decode={ColumnType.TIME: lambda moment: moment.astimezone(UTC), ColumnType.BYTES: bytes},
     literal=postgres_literal,
     contains='strpos(lower({column} COLLATE "C"), {text}) > 0',

@@ -1,0 +1,84 @@
+"""Reading views: one snapshot of the schema, on a connection that no other reading uses meanwhile."""
+
+from collections.abc import AsyncIterator, Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eventkernel.errors import InvalidCommand
+from eventkernel.filters import Query
+from eventkernel.ids import StreamId
+from eventkernel.ports.view_store import Checkpoint, StoredRow, ViewReading
+from eventkernel.sql import Statement, count_statement, select_statement
+from eventkernel.sql_dialect import POSTGRES
+from eventkernel.sql_tables import ViewTables
+from eventkernel.view import Key, TableKind, View
+from eventkernel_postgres.batches import PreparedViews
+from eventkernel_postgres.checkpoints import by_tenant, found_checkpoints, read_checkpoint
+from eventkernel_postgres.connection import Session
+from eventkernel_postgres.errors import RowRefused
+
+SCAN_ROWS = 1_000
+
+
+class PostgresViewReading:
+    """One trip to the server for each read."""
+
+    def __init__(self, session: Session, prepared: PreparedViews) -> None:
+        self._session = session
+        self._prepared = prepared
+
+    async def get(self, view: View[Any, Any], tenant: str, key: Key) -> StoredRow | None:
+        """One row by its key."""
+        tables = self._prepared.of(view).tables
+        found = await self._asked(Statement(tables.get, tables.key_parameters(tenant, key)))
+        return _stored_row(tables, tenant, found[0]) if found else None
+
+    async def select(self, view: View[Any, Any], query: Query) -> Sequence[StoredRow]:
+        """A page."""
+        tables = self._prepared.of(view).tables
+        found = await self._asked(select_statement(POSTGRES, view, query))
+        return [_stored_row(tables, query.tenant, row) for row in found]
+
+    async def count(self, view: View[Any, Any], query: Query) -> int:
+        """How many match."""
+        self._prepared.of(view)
+        [[found]] = await self._asked(count_statement(POSTGRES, view, query))
+        return int(found)
+
+    async def checkpoints(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, Checkpoint]:
+        """How far the view has folded these streams."""
+        tables = self._prepared.of(view).tables
+        wanted = sorted(set(streams))
+        rows: list[tuple[Any, ...]] = []
+        for tenant, names in by_tenant(wanted):
+            rows += await self._session.fetch(tables.checkpoints, (tenant, names))
+        return found_checkpoints(wanted, rows)
+
+    async def scan(self, view: View[Any, Any]) -> AsyncIterator[tuple[StreamId, Checkpoint]]:
+        """Every checkpoint by stream, in portions; all of one snapshot."""
+        tables = self._prepared.of(view).tables
+        last = ("", "")
+        while True:
+            rows = await self._session.fetch(tables.scan, (*last, SCAN_ROWS))
+            for stream, checkpoint in map(read_checkpoint, rows):
+                if checkpoint.version:
+                    yield stream, checkpoint
+            if len(rows) < SCAN_ROWS:
+                return
+            last = (rows[-1][0], rows[-1][1])
+
+    async def _asked(self, statement: Statement) -> list[tuple[Any, ...]]:
+        """The rows. A value that Postgres cannot hold (a text with NUL) is the asker's mistake."""
+        try:
+            return await self._session.fetch(statement.text, statement.parameters)
+        except RowRefused as error:
+            raise InvalidCommand("filter", error.cause) from error
+
+
+def _stored_row(tables: ViewTables, tenant: str, values: tuple[Any, ...]) -> StoredRow:
+    if tables.view.kind is TableKind.OWNED:
+        return StoredRow(tables.row(values), StreamId(tenant, values[-2]), values[-1])
+    return StoredRow(tables.row(values), None, 0)
+
+
+if TYPE_CHECKING:
+    _: type[ViewReading] = PostgresViewReading

@@ -1,0 +1,125 @@
+"""One transaction over rows, checkpoints and lanes.
+
+Locks are taken in one order everywhere, so that transactions wait for one another and do not deadlock: the checkpoints by
+stream, then shared rows by key, then the counters by view.
+"""
+
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from eventkernel.errors import Divergence
+from eventkernel.ids import StreamId
+from eventkernel.ports.view_store import Checkpoint, ParkedEvent, StreamChange, ViewTransaction
+from eventkernel.sql import Statement
+from eventkernel.view import Key, TableKind, View
+from eventkernel.view_sums import deltas
+from eventkernel_postgres import parked_lanes
+from eventkernel_postgres.batches import PreparedViews, ViewBatches
+from eventkernel_postgres.checkpoints import NOTHING, by_tenant, checkpoint_row, found_checkpoints
+from eventkernel_postgres.connection import Session
+
+COUNT_APPLIED = """
+    INSERT INTO view_progress AS p (view, slot, streams, events_applied, updated_at)
+    VALUES (%s, pg_backend_pid() %% 16, %s, %s, clock_timestamp())
+    ON CONFLICT (view, slot) DO UPDATE SET streams = p.streams + excluded.streams,
+        events_applied = p.events_applied + excluded.events_applied, updated_at = excluded.updated_at
+"""
+
+
+class PostgresViewTransaction:
+    """One trip to the server for each call, and one for the commit."""
+
+    def __init__(self, session: Session, prepared: PreparedViews) -> None:
+        self._session = session
+        self._prepared = prepared
+        self._versions: dict[str, dict[StreamId, int]] = {}
+        self._applied: dict[str, tuple[int, int]] = {}
+
+    async def load(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, Checkpoint]:
+        """The checkpoints, locked. New streams get a row of version 0 first: what is not there cannot be locked."""
+        batches = self._prepared.of(view)
+        wanted = sorted(set(streams))
+        if not wanted:
+            return {}
+        statements = list(batches.insert_checkpoint.of([checkpoint_row(stream, NOTHING) for stream in wanted]))
+        inserts = len(statements)
+        locked = batches.tables.checkpoints_locked
+        statements += [Statement(locked, (tenant, names)) for tenant, names in by_tenant(wanted)]
+        cursors = await self._session.run(statements)
+        found = found_checkpoints(wanted, [row for cursor in cursors[inserts:] for row in await cursor.fetchall()])
+        self._versions.setdefault(view.table, {}).update({stream: at.version for stream, at in found.items()})
+        return found
+
+    async def save(self, view: View[Any, Any], steps: Sequence[StreamChange]) -> None:
+        """One statement a table. Versions are compared with those that this transaction holds locked."""
+        if not steps:
+            return
+        batches = self._prepared.of(view)
+        versions = self._versions.setdefault(view.table, {})
+        await self.load(view, [step.stream for step in steps if step.stream not in versions])
+        for step in steps:
+            actual = versions[step.stream]
+            if actual != step.from_version:
+                raise Divergence(
+                    step.stream.key,
+                    version=step.checkpoint.version,
+                    expected=f"checkpoint at version {step.from_version}",
+                    actual=f"checkpoint at version {actual}",
+                )
+            versions[step.stream] = step.checkpoint.version
+        last = {step.stream: step.checkpoint for step in steps}
+        statements = list(batches.put_checkpoint.of([checkpoint_row(stream, last[stream]) for stream in sorted(last)]))
+        rows = _owned if view.kind is TableKind.OWNED else _summed
+        await self._session.run([*statements, *rows(batches, steps)])
+        self._count(view, steps)
+
+    async def parked(
+        self, view: View[Any, Any], streams: Sequence[StreamId]
+    ) -> Mapping[StreamId, Sequence[ParkedEvent]]:
+        """The lanes."""
+        return await parked_lanes.load(self._session, view.table, streams)
+
+    async def park(self, view: View[Any, Any], events: Sequence[ParkedEvent]) -> None:
+        """Add to the lanes."""
+        await parked_lanes.add(self._session, view.table, events)
+
+    async def unpark(self, view: View[Any, Any], stream: StreamId, up_to: int) -> None:
+        """Shorten a lane."""
+        await parked_lanes.shorten(self._session, view.table, stream, up_to)
+
+    async def commit(self) -> None:
+        """Count what was applied, and commit: the counters are shared rows, so they are locked last and shortly."""
+        counts = [Statement(COUNT_APPLIED, (view, *self._applied[view])) for view in sorted(self._applied)]
+        await self._session.commit(counts)
+
+    def _count(self, view: View[Any, Any], steps: Sequence[StreamChange]) -> None:
+        streams, events = self._applied.get(view.table, (0, 0))
+        streams += sum(step.from_version == 0 for step in steps)
+        events += sum(step.checkpoint.version - step.from_version for step in steps)
+        self._applied[view.table] = (streams, events)
+
+
+def _owned(batches: ViewBatches, steps: Sequence[StreamChange]) -> list[Statement]:
+    """Of several changes to one row the last one counts."""
+    last: dict[tuple[str, Key], tuple[Any, ...] | None] = {}
+    for step in steps:
+        for change in step.changes:
+            row = change.after
+            values = None if row is None else batches.tables.owned_parameters(step.stream, step.checkpoint.version, row)
+            last[step.stream.tenant, change.key] = values
+    gone = [batches.tables.key_parameters(*place) for place, row in last.items() if row is None]
+    put = [row for row in last.values() if row is not None]
+    return [*batches.delete.of(gone), *batches.upsert.of(put)]
+
+
+def _summed(batches: ViewBatches, steps: Sequence[StreamChange]) -> list[Statement]:
+    """Add to the sums, then remove the rows that sank to zero."""
+    changes = ((step.stream.tenant, change) for step in steps for change in step.changes)
+    moved = sorted(deltas(batches.tables.view, changes).items())
+    put = [batches.tables.summed_parameters(tenant, key, sums) for (tenant, key), sums in moved]
+    sunk = [batches.tables.key_parameters(*place) for place, sums in moved if any(number < 0 for number in sums)]
+    return [*batches.upsert.of(put), *batches.delete.of(sunk)]
+
+
+if TYPE_CHECKING:
+    _: type[ViewTransaction] = PostgresViewTransaction
