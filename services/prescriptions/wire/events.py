@@ -4,6 +4,7 @@ An event is encoded once, before the append; these bytes are journal and bus ali
 """
 
 from collections.abc import Callable
+from datetime import datetime
 from typing import Any
 from uuid import UUID
 
@@ -19,6 +20,11 @@ from prescriptions.wire.content import content_from_event, content_to_event
 
 NEWEST = 3
 PACKAGE = "erx.prescriptions.events"
+
+
+def _moment(m: Any, field: str) -> datetime | None:
+    """A time that records of older shapes may lack: absent is not known, and not 1970."""
+    return w.time_from(getattr(m, field)) if m.HasField(field) else None
 
 
 def _created_to(x: e.PrescriptionCreated) -> Message:
@@ -50,7 +56,7 @@ def _signed_to(x: e.PrescriptionSigned) -> Message:
 
 def _signed_from(m: lifecycle_pb2.PrescriptionSigned) -> e.Event:
     factors = tuple(w.FACTOR_FROM[factor] for factor in m.factors)
-    signed_at = w.time_from(m.signed_at)
+    signed_at = _moment(m, "signed_at")
     return e.PrescriptionSigned(m.content_sha256, m.signature, m.algorithm, m.certificate_id, factors, signed_at)
 
 
@@ -62,8 +68,8 @@ def _issued_to(x: e.PrescriptionIssued) -> Message:
 
 def _issued_from(m: lifecycle_pb2.PrescriptionIssued) -> e.Event:
     return e.PrescriptionIssued(
-        w.time_from(m.issued_at),
-        w.time_from(m.expires_at) if m.HasField("expires_at") else None,
+        _moment(m, "issued_at"),
+        _moment(m, "expires_at"),
         w.pharmacy_from(m.nominated) if m.HasField("nominated") else None,
     )
 
@@ -87,7 +93,7 @@ def _claimed_to(x: e.PrescriptionClaimed) -> Message:
 
 def _claimed_from(m: dispensing_pb2.PrescriptionClaimed) -> e.Event:
     fill = m.fill_number if m.HasField("fill_number") else None
-    return e.PrescriptionClaimed(w.pharmacy_from(m.pharmacy), m.claim_token_sha256, fill, w.time_from(m.claimed_at))
+    return e.PrescriptionClaimed(w.pharmacy_from(m.pharmacy), m.claim_token_sha256, fill, _moment(m, "claimed_at"))
 
 
 def _returned_to(x: e.PrescriptionReturned) -> Message:
@@ -127,7 +133,7 @@ def _dispense_values(
         "quantity": w.quantity_from(m.quantity),
         "quantity_dispensed_this_fill": w.quantity_from(total) if total is not None else None,
         "refills_remaining": m.refills_remaining if m.HasField("refills_remaining") else None,
-        "handed_over_at": w.time_from(m.handed_over_at),
+        "handed_over_at": _moment(m, "handed_over_at"),
         "product": w.codings_from(m.product),
         "days_supply": m.days_supply if m.HasField("days_supply") else None,
         "lot": m.lot,

@@ -2,12 +2,13 @@
 
 from hashlib import sha256
 
-from pydantic import TypeAdapter, ValidationError
+from pydantic import ConfigDict, TypeAdapter, ValidationError
 
 from eventkernel.errors import UpcastFailed
 from prescriptions.domain.state import Prescription
 
-_ADAPTER = TypeAdapter(Prescription)
+# In a tuple, because plain dataclasses take their configuration from what holds them: hashes and signatures are bytes.
+_ADAPTER = TypeAdapter(tuple[Prescription], config=ConfigDict(ser_json_bytes="base64", val_json_bytes="base64"))
 
 
 class PrescriptionStateCodec:
@@ -19,11 +20,11 @@ class PrescriptionStateCodec:
 
     def encode(self, state: Prescription) -> bytes:
         """The state as JSON."""
-        return _ADAPTER.dump_json(state)
+        return _ADAPTER.dump_json((state,))
 
     def decode(self, data: bytes) -> Prescription:
         """The state. Raises ``EventUnreadable``."""
         try:
-            return _ADAPTER.validate_json(data)
+            return _ADAPTER.validate_json(data)[0]
         except ValidationError as error:
             raise UpcastFailed("snapshot", version=0, cause=str(error)) from error
