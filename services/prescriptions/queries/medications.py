@@ -82,4 +82,4 @@ def _handed_over_at(row: Row) -> datetime:
 
 
 def _record(row: Row) -> PrescriptionRecord:
-    return RECORD_CODEC.decode(row["brief"])
+    return RECORD_CODEC.decode(row["document"])

@@ -82,7 +82,7 @@ async def fetch_pharmacy_queue(
         as_of=made,
         next_page_token=sources.pages.encode(paged, position, scope=PHARMACY_QUEUE.table) if more else "",
         entries=[
-            queue_entry_to(RECORD_CODEC.decode(row["brief"]), desk.bucket_of(row), row["due_at"], desk.pharmacy_id)
+            queue_entry_to(RECORD_CODEC.decode(row["document"]), desk.bucket_of(row), row["due_at"], desk.pharmacy_id)
             for row in rows
         ],
     )

@@ -19,8 +19,8 @@ _MICROSECOND: Final = timedelta(microseconds=1)
 
 
 def _bounds() -> tuple[int, ...]:
-    """Lower bounds: 0, 1 ms, 2 ms … 50 ms, then each 2 % above the one before."""
-    bounds = list(range(0, FINE_MICROS, _STEP_MICROS))
+    """Lower bounds: 0 for no time at all, 1 µs, 1 ms, 2 ms … 50 ms, then each 2 % above the one before."""
+    bounds = [0, 1, *range(_STEP_MICROS, FINE_MICROS, _STEP_MICROS)]
     bound = FINE_MICROS
     while bound < _LONGEST_MICROS:
         bounds.append(bound)

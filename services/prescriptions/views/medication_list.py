@@ -29,7 +29,7 @@ def rows(record: PrescriptionRecord) -> Iterator[dict[str, Any]]:
         "created_at": record.created_at,
         "updated_at": record.occurred_at,
         "last_handed_over_at": state.dispenses[-1].handed_over_at if state.dispenses else None,
-        "brief": record.brief,
+        "document": record.document,
     }
 
 
@@ -62,7 +62,7 @@ MEDICATION_LIST: Final[View[PrescriptionRecord, Event]] = View(
         Column("created_at", ColumnType.TIME),
         Column("updated_at", ColumnType.TIME),
         Column("last_handed_over_at", ColumnType.TIME, nullable=True),
-        Column("brief", ColumnType.BYTES),
+        Column("document", ColumnType.BYTES),
     ),
     key=("patient_id", "medication_code", "prescription_id"),
     indexes=(Index(("patient_id", "created_at", "prescription_id")),),

@@ -43,7 +43,7 @@ def rows(record: PrescriptionRecord) -> Iterator[dict[str, Any]]:
         "dispenser_id": pharmacy_key(last) or None,
         "due_at": due_at(record, bucket),
         "expires_at": state.expires_at,
-        "brief": record.brief,
+        "document": record.document,
     }
 
 
@@ -94,7 +94,7 @@ PHARMACY_QUEUE: Final[View[PrescriptionRecord, Event]] = View(
         Column("dispenser_id", ColumnType.TEXT, nullable=True),
         Column("due_at", ColumnType.TIME),
         Column("expires_at", ColumnType.TIME, nullable=True),
-        Column("brief", ColumnType.BYTES),
+        Column("document", ColumnType.BYTES),
     ),
     key=("prescription_id",),
     indexes=(

@@ -7,7 +7,6 @@ batch are kept, so that each event is folded once for all views.
 from dataclasses import dataclass, replace
 from datetime import datetime
 from enum import Enum
-from functools import lru_cache
 from typing import ClassVar, Final
 from uuid import UUID
 
@@ -73,13 +72,8 @@ class PrescriptionRecord:
 
     @property
     def document(self) -> bytes:
-        """The whole record as rows carry it; the same bytes as beside the checkpoint."""
+        """The record as rows carry it; the same bytes as beside the checkpoint."""
         return RECORD_CODEC.encode(self)
-
-    @property
-    def brief(self) -> bytes:
-        """The record for rows that look forward: of what was handed out, the open fill's parts or the last dispense alone."""
-        return RECORD_CODEC.encode(without_past(self))
 
 
 NOTHING: Final = PrescriptionRecord()
@@ -129,13 +123,6 @@ def advance(record: PrescriptionRecord, event: e.Event, recorded: RecordedEvent)
         reversed_dispenses=undone,
         moments=_remembered(record.moments, event, meta.occurred_at),
     )
-
-
-@lru_cache(STEPS_MAX)
-def without_past(record: PrescriptionRecord) -> PrescriptionRecord:
-    """The record without its moments and earlier dispenses, so that it stays small however long the story grows."""
-    recent = record.state.parts or record.state.dispenses[-1:]
-    return replace(record, state=replace(record.state, dispenses=recent), reversed_dispenses=(), moments=())
 
 
 def without_patient(content: PrescriptionContent) -> PrescriptionContent:
