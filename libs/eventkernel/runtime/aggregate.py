@@ -77,6 +77,12 @@ class Aggregate(Generic[S]):
             self.stream, state, position, self.created_at or meta.occurred_at, meta.occurred_at, meta.recorded_at, known
         )
 
+    def placed(self, position: Position) -> "Aggregate[S]":
+        """The same with the position that the store gave."""
+        return Aggregate(
+            self.stream, self.state, position, self.created_at, self.occurred_at, self.recorded_at, self.commands
+        )
+
 
 COMMANDS_KNOWN_MAX = 256
 """Command ids remembered per cached aggregate; a longer stream asks the store instead."""

@@ -9,7 +9,7 @@ import contextvars
 import logging
 from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
 from eventkernel.envelope import EventMeta, NewEvent
@@ -371,7 +371,7 @@ class CommandHandler(Generic[C, E, S, X]):
 
     def _settle(self, staged: Sequence[_Staged[C, S]], position: Position) -> Aggregate[S]:
         """Everything is stored: tell the callers before anything else, then whoever else wants to know."""
-        kept = replace(staged[-1].after, position=position)
+        kept = staged[-1].after.placed(position)
         self._cache.keep(kept)
         for item in staged:
             _answer(item.waiting, CommandReply(item.after, replayed=False))

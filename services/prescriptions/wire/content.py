@@ -8,6 +8,10 @@ from erx.prescriptions.v1 import prescription_pb2
 from prescriptions.domain.values import ClearPatient, PrescriptionContent, Sealed
 from prescriptions.wire import values as w
 
+TOLD_MAX = 4_096
+# By identity, because equal numbers may be written differently (1 and 1.0); the content is held, so that its id stays its own.
+_TOLD: dict[int, tuple[PrescriptionContent, prescription_pb2.PrescriptionContent]] = {}
+
 
 def content_to_event(content: PrescriptionContent) -> content_pb2.PrescriptionContent:
     """As stored in events: patient details sealed or left out, never in clear."""
@@ -53,7 +57,18 @@ def content_from_event(message: content_pb2.PrescriptionContent) -> Prescription
 
 
 def content_to_reply(content: PrescriptionContent) -> prescription_pb2.PrescriptionContent:
-    """As sent to callers."""
+    """As sent to callers. To be copied from, not to be changed: one content gives the same message again and again."""
+    kept = _TOLD.get(id(content))
+    if kept is not None and kept[0] is content:
+        return kept[1]
+    if len(_TOLD) >= TOLD_MAX:
+        _TOLD.clear()
+    message = _to_reply(content)
+    _TOLD[id(content)] = (content, message)
+    return message
+
+
+def _to_reply(content: PrescriptionContent) -> prescription_pb2.PrescriptionContent:
     return prescription_pb2.PrescriptionContent(
         group_id=content.group_id,
         patient_id=content.patient_id,
