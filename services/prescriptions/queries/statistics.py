@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from erx.prescriptions.v1 import statistics_pb2
 from eventkernel.errors import InvalidCommand
-from eventkernel.filters import All, AnyOf, Eq, Filter, In, Order, Query, Range, Row
+from eventkernel.filters import All, Eq, Filter, Order, Query, Range, Row
 from eventkernel_grpc.call import CallContext
 from eventkernel_grpc.wire_types import from_date, to_duration
 from prescriptions.domain.state import Status
@@ -55,11 +55,13 @@ async def fetch_statistics(
     if not 0 <= request.medication_count_max <= MEDICATIONS_MAX:
         raise InvalidCommand("medication_count_max", f"must be 0 to {MEDICATIONS_MAX}")
     demand = demand_of(call, request)
-    query = Query(call.tenant, AnyOf((In("kind", _WHOLE), days)), Order(PRESCRIPTION_STATS.key))
+    order = Order(PRESCRIPTION_STATS.key)
+    queries = [Query(call.tenant, where, order) for where in (*(Eq("kind", kind) for kind in _WHOLE), days)]
     kinds: dict[str, list[Row]] = defaultdict(list)
     async with answering(sources, PRESCRIPTION_STATS, call, demand) as (reading, made):
-        async for row in every_row(reading, PRESCRIPTION_STATS, query):
-            kinds[row.values["kind"]].append(row.values)
+        for query in queries:
+            async for row in every_row(reading, PRESCRIPTION_STATS, query):
+                kinds[row.values["kind"]].append(row.values)
     return statistics_pb2.FetchStatisticsResponse(
         as_of=made,
         totals=_totals(kinds[Kind.TOTAL]),
