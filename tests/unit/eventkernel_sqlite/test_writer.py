@@ -41,6 +41,11 @@ def insert(number: int) -> Callable[[sqlite3.Connection], int]:
     return work
 
 
+async def turns(count: int) -> None:
+    for _ in range(count):
+        await asyncio.sleep(0)
+
+
 def numbers(path: Path) -> list[int]:
     reader = sqlite3.connect(path)
     try:
@@ -71,6 +76,29 @@ async def test_what_gathers_is_committed_together_and_in_order(writer: Writer, d
     assert await asyncio.gather(*(writer.run(insert(number)) for number in range(200))) == list(range(200))
     assert disk.commits == 1
     assert numbers(path) == list(range(200))
+
+
+async def test_callers_who_come_one_by_one_share_a_commit(writer: Writer, disk: Disk, path: Path) -> None:
+    tasks = []
+    for number in range(20):
+        tasks.append(asyncio.create_task(writer.run(insert(number))))
+        await turns(3)
+    await asyncio.gather(*tasks)
+    assert disk.commits == 1
+    assert numbers(path) == list(range(20))
+
+
+async def test_a_caller_who_is_alone_waits_for_nobody_but_now_and_then(disk: Disk) -> None:
+    writer = Writer(disk, "t.db", near_commit_seconds_max=1.0)
+    lingered = 0
+    for number in range(writer_module.LINGER_ALONE_EVERY * 2):
+        task = asyncio.create_task(writer.run(insert(number)))
+        await turns(3)
+        lingered += disk.commits == number
+        await task
+    await writer.close()
+    assert lingered == 2
+    assert disk.commits == writer_module.LINGER_ALONE_EVERY * 2
 
 
 async def test_a_batch_has_a_named_limit(writer: Writer, disk: Disk) -> None:
