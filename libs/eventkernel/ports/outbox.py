@@ -42,7 +42,7 @@ class Outbox(Protocol):
 
     Completeness: every event whose append succeeded, however late, is found by ``pending`` until ``advance`` covers it.
     Order: within a stream by version. Several relays may work at once: ``advance`` is conditional on the cursor read, so
-    two of them produce duplicates on the bus and nothing worse. Errors: ``StoreUnavailable``; an advance whose outcome is unknown
+    two of them produce duplicates on the bus and nothing worse. Errors: ``StoreUnavailable``; an advance of unknown outcome
     counts as not done (it is repeated, and repeats are harmless).
     """
 
@@ -50,7 +50,7 @@ class Outbox(Protocol):
         """Streams of these shards that have unpublished events, longest waiting first as far as the store can tell."""
 
     async def read(self, streams: Sequence[PendingStream], events_max: int) -> Sequence[OutboxRun]:
-        """The runs of these streams, at most about ``events_max`` events in all; streams with nothing to publish are left out."""
+        """The runs of these streams, about ``events_max`` events in all at most; streams without any are left out."""
 
     async def advance(self, runs: Sequence[OutboxRun]) -> Sequence[bool]:
         """Move each run's cursor behind its last event and remove its outbox rows; False where another moved it first.
