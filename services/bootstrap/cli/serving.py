@@ -7,7 +7,7 @@ from contextlib import ExitStack
 import structlog
 import typer
 
-from bootstrap import logs
+from bootstrap import collector, logs
 from bootstrap.cli.stacking import with_local_stack
 from bootstrap.metrics import Metrics
 from bootstrap.roles import ROLES, Process, components
@@ -63,7 +63,8 @@ async def run(settings: Settings, names: list[str], stop: asyncio.Event | None =
             port = metrics.serve(settings.metrics_address)
             say(f"metrics on {settings.metrics_address.rpartition(':')[0]}:{port}")
         structlog.get_logger().info("starting", roles=names, store=settings.store, data=str(settings.data_dir))
-        await run_until_stopped([*components(process, names), Ready(names)], stop)
+        with collector.relaxed():
+            await run_until_stopped([*components(process, names), Ready(names)], stop)
     finally:
         if orphaned is not None:
             orphaned.cancel()
