@@ -159,6 +159,23 @@ async def test_what_was_refused_behind_a_lost_append_is_decided_again(world: Any
     assert (one.aggregate.state.total, two.aggregate.state.total) == (100, 300)
 
 
+async def test_a_refusal_that_rests_on_what_is_not_stored_yet_waits_for_the_append(world: Any) -> None:
+    stream, rival = new_counter(), world.handler()
+    await rival.handle(request(stream, Open()))
+    await rival.handle(request(stream, Add(900)))
+    rivals = [request(stream, Add(-900))]
+
+    class Contended(FaultyEventStore):
+        async def append(self, stream: Any, expected: Position, entries: Any) -> Any:
+            if rivals:
+                await rival.handle(rivals.pop())
+            return await super().append(stream, expected, entries)
+
+    handler = world.handler(Contended(world.store, world.faults), aggregates_max=0)
+    one, two = await add_many(handler, stream, (100, 200))
+    assert (one.aggregate.state.total, two.aggregate.state.total) == (100, 300)
+
+
 async def test_one_broken_command_is_not_its_neighbours(world: Any) -> None:
     handler, stream = world.handler(), new_counter()
     await handler.handle(request(stream, Open()))

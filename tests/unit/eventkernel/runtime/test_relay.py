@@ -172,6 +172,9 @@ async def test_shards_that_come_new_are_read_back_first(world: Any) -> None:
     assert len(first._shards) == 2
     for _ in range(8):
         await write(world, 2)
+    while await first.run_once():
+        pass
+    assert not first._must_read_back
     world.faults.script("publish_crash")
     gone = world.relay()
     with pytest.raises(Crash):

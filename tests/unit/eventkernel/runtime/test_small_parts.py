@@ -1,7 +1,8 @@
 """Times, re-constitution, records on the bus, waiting, components."""
 
 import asyncio
-from collections.abc import Awaitable, Callable
+from collections.abc import AsyncIterator, Awaitable, Callable
+from contextlib import asynccontextmanager
 from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
@@ -20,7 +21,7 @@ from eventkernel.runtime.consistency import ViewProgress, wait_for
 from eventkernel.runtime.times import DEFAULT_TIME_RULES, event_times
 from eventkernel.runtime.waiting import first_of, until_available
 from eventkernel.testing.counter import CODEC, COUNTER_VIEW, Add, Counter, Open, new_counter, request
-from eventkernel.testing.faulty import FaultyEventStore
+from eventkernel.testing.faulty import FaultyEventStore, FaultyViewStore
 from eventkernel_memory.clock import ManualClock, SystemClock
 
 NOW = datetime(2026, 3, 1, 12, tzinfo=UTC)
@@ -221,13 +222,26 @@ async def test_a_clock_that_jumps_neither_shortens_nor_lengthens_the_wait(world:
 
 
 async def test_after_a_pause_beyond_its_deadline_a_reader_looks_once_more(world: Any) -> None:
-    stream, clock = await counted(world, 1), ManualClock()
-    await world.relay().run_once()
-    reader = asyncio.create_task(waited(world, 2, 1, clock=clock, progress=ViewProgress(), stream=stream))
+    stream, clock, gate = await counted(world, 1), ManualClock(), asyncio.Event()
+
+    class Slow(FaultyViewStore):
+        @asynccontextmanager
+        async def reading(self) -> AsyncIterator[Any]:
+            async with super().reading() as reading:
+                await gate.wait()
+                yield reading
+
+    views = Slow(world.views, world.faults)
+    wanted = {stream: 2}
+    reader = asyncio.create_task(
+        wait_for(views, COUNTER_VIEW, wanted, clock=clock, deadline_seconds=1, progress=ViewProgress())
+    )
     for _ in range(5):
         await asyncio.sleep(0)
+    await world.relay().run_once()
     await world.projector().run_once()
     await clock.advance(100)
+    gate.set()
     async with asyncio.timeout(5):
         await reader
 
