@@ -10,9 +10,9 @@ import typer
 from bootstrap import collector, logs
 from bootstrap.cli.stacking import with_local_stack
 from bootstrap.metrics import Metrics
+from bootstrap.opening import open_when_available
 from bootstrap.roles import ROLES, Process, components
 from bootstrap.settings import Settings, SettingsError
-from bootstrap.stores import open_stores
 from bootstrap.workers import WORKER_VARIABLE, reserved_port, stop_without_parent, supervise, workers_of
 from eventkernel.errors import KernelError
 from eventkernel.runtime.components import run_until_stopped, stop_on_signals
@@ -55,7 +55,9 @@ async def run(settings: Settings, names: list[str], stop: asyncio.Event | None =
         stop = asyncio.Event()
         stop_on_signals(stop)
     orphaned = asyncio.create_task(stop_without_parent(stop)) if WORKER_VARIABLE in os.environ else None
-    stores = await open_stores(settings)
+    stores = await open_when_available(settings, names, stop)
+    if stores is None:
+        return
     metrics = Metrics()
     process = Process(settings, stores, metrics, failed=stop, said=say)
     try:
