@@ -1,15 +1,18 @@
 """Opening stores that may not be there yet: wait with backoff, and say NOT_SERVING in health and why in the log meanwhile."""
 
 import asyncio
+from typing import TYPE_CHECKING
 
 import structlog
 
 from bootstrap.settings import Settings
 from bootstrap.stores import Stores, open_stores
-from eventkernel.errors import KernelError
 from eventkernel.runtime.waiting import until_available
 from eventkernel_grpc import GrpcServer, ServerSettings
 from eventkernel_memory.clock import SystemClock
+
+if TYPE_CHECKING:
+    from eventkernel.errors import KernelError
 
 _log = structlog.get_logger()
 
