@@ -1,9 +1,9 @@
 """Transactions on one schema: begun, bounded in time, committed or rolled back."""
 
 import asyncio
-from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
-from typing import TYPE_CHECKING, Any
+from collections.abc import AsyncIterator, Iterator, Sequence
+from contextlib import asynccontextmanager, contextmanager
+from typing import Any
 
 from psycopg.pq import TransactionStatus
 
@@ -13,9 +13,6 @@ from eventkernel_postgres.errors import STORE, translating
 from eventkernel_postgres.migrations import migrate
 from eventkernel_postgres.pool import Connection, Pool, bounded, connect
 from eventkernel_postgres.settings import PostgresSettings
-
-if TYPE_CHECKING:
-    import psycopg
 
 BEGIN_WRITING = b"BEGIN"
 BEGIN_READING = b"BEGIN ISOLATION LEVEL REPEATABLE READ READ ONLY"
@@ -68,26 +65,28 @@ class Database:
 
 
 class Session:
-    """One transaction on one connection. Every call ends in time; errors are the kernel's."""
+    """One transaction on one connection. Every call ends in time; errors are the kernel's; after one nothing else is done."""
 
     def __init__(self, connection: Connection, seconds: float) -> None:
         self._connection = connection
         self._seconds = seconds
+        self._failed = False
 
     async def fetch(self, text: str, parameters: Sequence[Any] = ()) -> list[tuple[Any, ...]]:
         """The rows of one statement."""
-        with translating(), bounded(self._connection, self._seconds):
+        with self._calling():
             cursor = await self._connection.execute(text.encode(), parameters or None, binary=True)
             return await cursor.fetchall()
 
-    async def run(self, statements: Sequence[Statement]) -> list["psycopg.AsyncCursor[tuple[Any, ...]]"]:
-        """Run statements in order, in one trip to the server; nothing is run after the first that fails."""
-        with translating(), bounded(self._connection, self._seconds):
-            async with self._connection.pipeline():
-                return [
-                    await self._connection.execute(statement.text.encode(), statement.parameters or None, binary=True)
-                    for statement in statements
-                ]
+    async def run(self, statements: Sequence[Statement]) -> None:
+        """Run statements in order; nothing is run after the first that fails.
+
+        One after the other, not as a pipeline: psycopg ends a pipeline with a flush request behind the sync, and when that
+        arrives Postgres takes back its timer for idle transactions, so that a holder of locks that hangs is never ended.
+        """
+        with self._calling():
+            for statement in statements:
+                await self._connection.execute(statement.text.encode(), statement.parameters or None, binary=True)
 
     async def commit(self, before: Sequence[Statement] = ()) -> None:
         """Run what is left to run, and commit. Does nothing the second time.
@@ -95,9 +94,17 @@ class Session:
         A connection lost here leaves the outcome open. It is an error all the same: whoever repeats the transaction finds
         the checkpoints where they are, and does nothing twice.
         """
-        status = self._connection.pgconn.transaction_status
-        if status == TransactionStatus.IDLE:
-            return
-        if status == TransactionStatus.INERROR:
-            raise StoreUnavailable(STORE, "the transaction was rolled back by an earlier error")
-        await self.run([*before, Statement("COMMIT")])
+        if self._connection.pgconn.transaction_status != TransactionStatus.IDLE:
+            await self.run([*before, Statement("COMMIT")])
+
+    @contextmanager
+    def _calling(self) -> Iterator[None]:
+        """A statement may fail on this side, before it is sent: what was sent before it must not be committed either."""
+        if self._failed:
+            raise StoreUnavailable(STORE, "the transaction is rolled back because of an earlier error")
+        try:
+            with translating(), bounded(self._connection, self._seconds):
+                yield
+        except BaseException:
+            self._failed = True
+            raise

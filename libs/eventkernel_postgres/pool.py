@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias
 
 import psycopg
+from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
 from eventkernel.errors import Overloaded, StoreUnavailable
@@ -126,7 +127,7 @@ class Pool:
 
 async def connect(settings: PostgresSettings) -> Connection:
     """A new connection, in autocommit mode: transactions are begun by statements of ours."""
-    connection = await psycopg.AsyncConnection.connect(**settings.parameters(), autocommit=True)  # type: ignore[arg-type]
+    connection = await psycopg.AsyncConnection.connect(make_conninfo(**settings.parameters()), autocommit=True)
     connection.prepared_max = PREPARED_MAX
     return connection
 

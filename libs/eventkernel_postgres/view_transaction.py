@@ -27,7 +27,7 @@ COUNT_APPLIED = """
 
 
 class PostgresViewTransaction:
-    """One trip to the server for each call, and one for the commit."""
+    """Each call is a few statements over all of its streams; the commit brings the counters along."""
 
     def __init__(self, session: Session, prepared: PreparedViews) -> None:
         self._session = session
@@ -41,12 +41,13 @@ class PostgresViewTransaction:
         wanted = sorted(set(streams))
         if not wanted:
             return {}
-        statements = list(batches.insert_checkpoint.of([checkpoint_row(stream, NOTHING) for stream in wanted]))
-        inserts = len(statements)
-        locked = batches.tables.checkpoints_locked
-        statements += [Statement(locked, (tenant, names)) for tenant, names in by_tenant(wanted)]
-        cursors = await self._session.run(statements)
-        found = found_checkpoints(wanted, [row for cursor in cursors[inserts:] for row in await cursor.fetchall()])
+        await self._session.run(
+            list(batches.insert_checkpoint.of([checkpoint_row(stream, NOTHING) for stream in wanted]))
+        )
+        rows: list[tuple[Any, ...]] = []
+        for tenant, names in by_tenant(wanted):
+            rows += await self._session.fetch(batches.tables.checkpoints_locked, (tenant, names))
+        found = found_checkpoints(wanted, rows)
         self._versions.setdefault(view.table, {}).update({stream: at.version for stream, at in found.items()})
         return found
 
