@@ -1,0 +1,279 @@
+"""The outbox on Cassandra: pending rows say where to look, the journal's statics say what there is."""
+
+import asyncio
+from collections.abc import Collection, Iterable, Sequence
+from dataclasses import dataclass
+from itertools import count
+from typing import TYPE_CHECKING
+
+from eventkernel.ids import StreamId, shard_of
+from eventkernel.ports.clock import Clock
+from eventkernel.ports.outbox import Outbox, OutboxDepth, OutboxRun, PendingStream
+from eventkernel_cassandra.bounded import chunks, each
+from eventkernel_cassandra.buckets import ABSENT, Statics, is_closed, may_be_untouched
+from eventkernel_cassandra.buckets import statics as statics_of
+from eventkernel_cassandra.errors import InDoubt, NotExecuted
+from eventkernel_cassandra.generations import Judge, Meaning, judge
+from eventkernel_cassandra.reading import StreamReader
+from eventkernel_cassandra.session import CqlSession, Row, Value
+from eventkernel_cassandra.settings import Layout
+from eventkernel_cassandra.statements import Statements
+from eventkernel_cassandra.watch import USUAL_PACE, Pace, RowKey, Watch
+
+CALLS_MAX = 64
+"""Statements of one round under way at once."""
+STREAMS_PER_READ = 50
+"""Streams whose statics are asked for in one statement: scattered small requests cost the server several times more."""
+PAGE_ROWS = 1_000
+SHARES = 4
+"""How many times its even share of a round one shard may take while others have less."""
+WATCHED_ROWS_MAX = 200_000
+
+
+@dataclass(frozen=True, slots=True)
+class _RunPlace:
+    """Where a run lies: its bucket, and the bucket's generation when it was read."""
+
+    bucket: int
+    generation: int
+
+
+@dataclass(frozen=True, slots=True)
+class _Found:
+    """One bucket of a stream with something to publish, or nothing."""
+
+    stream: StreamId
+    bucket: int
+    statics: Statics
+
+    @property
+    def waiting(self) -> int:
+        """How many events are not published."""
+        return max(self.statics.head - self.statics.published, 0)
+
+
+class CassandraOutbox:
+    """``Outbox``. ``judge`` is there for tests that put a known mistake back."""
+
+    def __init__(
+        self,
+        session: CqlSession,
+        statements: Statements,
+        layout: Layout,
+        clock: Clock,
+        *,
+        pace: Pace = USUAL_PACE,
+        judge: Judge = judge,
+    ) -> None:
+        self._session = session
+        self._statements = statements
+        self._layout = layout
+        self._reader = StreamReader(session, statements, layout.bucket_events)
+        self._watch = Watch(clock, pace, WATCHED_ROWS_MAX)
+        self._judge = judge
+        self._resume: dict[int, str] = {}
+        self._turns = count()
+
+    def poke(self, stream: StreamId) -> None:
+        """Events of this stream may be waiting: look at it in the next round, however quiet it was."""
+        self._watch.poke(stream.key)
+
+    async def pending(self, shards: Collection[int], streams_max: int) -> Sequence[PendingStream]:
+        """By shard. Where a round ends at the maximum, the next one goes on behind, so that no stream waits for ever."""
+        turn = next(self._turns) % len(shards) if shards else 0
+        wanted = (order := sorted(shards))[turn:] + order[:turn]
+        share = min(streams_max, SHARES * -(-streams_max // max(len(wanted), 1)))
+        pages = await each(CALLS_MAX, lambda shard: self._pending_of(shard, share), wanted)
+        found: list[PendingStream] = []
+        for shard, rows in zip(wanted, pages, strict=True):
+            places: dict[str, list[tuple[int, int]]] = {}
+            for stream, bucket, generation in rows:
+                places.setdefault(stream, []).append((bucket, generation))
+            found += [PendingStream(StreamId.from_key(key), shard, tuple(sorted(at))) for key, at in places.items()]
+            if len(found) > streams_max:
+                self._resume[shard] = found[streams_max - 1].stream.key if found[streams_max - 1].shard == shard else ""
+                return found[:streams_max]
+            self._resume[shard] = rows[-1][0] if len(rows) == share else ""
+        return found
+
+    async def read(self, streams: Sequence[PendingStream], events_max: int) -> Sequence[OutboxRun]:
+        """The runs; on the way, rows that the generation has passed go, late writers are passed by, rested streams retired."""
+        rows = [
+            (pending, (pending.stream.key, bucket, generation))
+            for pending in streams
+            for bucket, generation in _places(pending)
+        ]
+        rows = [(pending, row) for pending, row in rows if self._watch.is_due(row)]
+        found = await self._look(row for _, row in rows)
+        active: dict[StreamId, _Found] = {}
+        chores: list[tuple[int, RowKey, Statics, Meaning]] = []
+        for pending, row in rows:
+            statics = found[row]
+            meaning = self._judge(statics, row[2])
+            bucket = _Found(pending.stream, row[1], statics)
+            if meaning is Meaning.ACTIVE and bucket.waiting:
+                self._watch.saw_activity(row)
+                earlier = active.get(pending.stream)
+                if earlier is None or row[1] < earlier.bucket:
+                    active[pending.stream] = bucket
+            elif self._is_chore(meaning, row):
+                chores.append((pending.shard, row, statics, meaning))
+        begins = await each(CALLS_MAX, self._first_waiting, active.values())
+        runs, _ = await asyncio.gather(
+            each(CALLS_MAX, self._run, _within(begins, events_max)), each(CALLS_MAX, self._do, chores)
+        )
+        return [run for run in runs if run.events]
+
+    async def advance(self, runs: Sequence[OutboxRun]) -> Sequence[bool]:
+        """One conditional write for every run, at once."""
+        return await each(CALLS_MAX, self._advance, runs)
+
+    async def depth(self) -> OutboxDepth:
+        """Counted over all pending rows; a stream between two buckets may be counted short. Since when is not known."""
+        waiting = 0
+        for shard in range(self._layout.shard_count):
+            after = ""
+            while True:
+                rows = await self._session.read(self._statements.select_pending_after, [shard, after, PAGE_ROWS])
+                found = await self._statics_of_many({(key, bucket) for key, bucket, _ in rows})
+                waiting += sum(max(statics.head - statics.published, 0) for statics in found.values())
+                if len(rows) < PAGE_ROWS:
+                    break
+                after = rows[-1][0]
+        return OutboxDepth(waiting, None)
+
+    async def _pending_of(self, shard: int, rows_max: int) -> Sequence[Row]:
+        s, resume = self._statements, self._resume.get(shard, "")
+        rows = list(await self._session.read(s.select_pending_after, [shard, resume, rows_max]))
+        if resume and len(rows) < rows_max:
+            rows += await self._session.read(s.select_pending_to, [shard, resume, rows_max - len(rows)])
+        return rows
+
+    async def _look(self, rows: Iterable[RowKey]) -> dict[RowKey, Statics]:
+        """Statics of the rows' buckets: in bulk, and one by one and serially where that is due."""
+        serial: list[RowKey] = []
+        plain: list[RowKey] = []
+        for row in rows:
+            (serial if self._watch.is_serial_due(row) else plain).append(row)
+        found, one_by_one = await asyncio.gather(
+            self._statics_of_many({(key, bucket) for key, bucket, _ in plain}),
+            each(CALLS_MAX, lambda row: self._reader.statics(row[0], row[1], serial=True), serial),
+        )
+        looked = {row: found[row[0], row[1]] for row in plain}
+        return looked | dict(zip(serial, one_by_one, strict=True))
+
+    async def _statics_of_many(self, places: Collection[tuple[str, int]]) -> dict[tuple[str, int], Statics]:
+        by_bucket: dict[int, list[str]] = {}
+        for key, bucket in places:
+            by_bucket.setdefault(bucket, []).append(key)
+        asked = [(bucket, keys) for bucket, all_ in by_bucket.items() for keys in chunks(all_, STREAMS_PER_READ)]
+
+        async def ask(question: tuple[int, Sequence[str]]) -> Sequence[Row]:
+            return await self._session.read(self._statements.select_many_statics, [list(question[1]), question[0]])
+
+        found = dict.fromkeys(places, ABSENT)
+        for (bucket, _), rows in zip(asked, await each(CALLS_MAX, ask, asked), strict=True):
+            found |= {(row[0], bucket): statics_of((row[1], row[2], row[3])) for row in rows}
+        return found
+
+    async def _first_waiting(self, found: _Found) -> _Found:
+        """The earliest bucket with something to publish: the one before comes first, whether its row was seen or not."""
+        if may_be_untouched(found.bucket, found.statics.published, self._layout.bucket_events):
+            before = await self._reader.statics(found.stream.key, found.bucket - 1)
+            earlier = _Found(found.stream, found.bucket - 1, before)
+            if earlier.waiting:
+                return await self._first_waiting(earlier)
+        return found
+
+    async def _run(self, chosen: tuple[_Found, int]) -> OutboxRun:
+        found, count = chosen
+        published = found.statics.published
+        events = await self._reader.events(found.stream, found.bucket, published, published + count)
+        place = _RunPlace(found.bucket, found.statics.generation)
+        return OutboxRun(found.stream, published, found.statics.head, tuple(events), place)
+
+    async def _advance(self, run: OutboxRun) -> bool:
+        assert isinstance(run.opaque, _RunPlace)
+        bucket, generation = run.opaque.bucket, run.opaque.generation
+        key, last = run.stream.key, run.events[-1].version
+        s = self._statements
+        closed = is_closed(bucket, run.head, self._layout.bucket_events)
+        try:
+            if last == run.head and (closed or self._watch.never_rests):
+                values: list[Value] = [
+                    last,
+                    generation + 1,
+                    key,
+                    bucket,
+                    run.published,
+                    run.head,
+                    generation,
+                    key,
+                    bucket,
+                    last,
+                ]
+                if (await self._session.apply(s.advance_and_retire, values)).applied:
+                    await self._delete(shard_of(run.stream, self._layout.shard_count), (key, bucket, generation))
+                    return True
+            values = [last, key, bucket, run.published, key, bucket, last]
+            return (await self._session.apply(s.advance, values)).applied
+        except InDoubt:
+            # Not done until it is seen to be done: a cursor that was moved after all is found moved in the next round.
+            return (await self._reader.statics(key, bucket, serial=True)).published >= last
+
+    def _is_chore(self, meaning: Meaning, row: RowKey) -> bool:
+        match meaning:
+            case Meaning.STALE:
+                return True
+            case Meaning.LATE:
+                return self._watch.saw_late(row)
+            case Meaning.ACTIVE:
+                return self._watch.saw_quiet(row)
+            case Meaning.AHEAD:
+                return False
+
+    async def _do(self, chore: tuple[int, RowKey, Statics, Meaning]) -> None:
+        """Delete a stale row; move the generation past a late or a rested one and then delete it. Repeated until it is done."""
+        shard, row, statics, meaning = chore
+        key, bucket, generation = row
+        s = self._statements
+        try:
+            if meaning is Meaning.LATE:
+                values: list[Value] = [generation + 1, key, bucket, statics.generation or None]
+                if not (await self._session.apply(s.pass_by, values)).applied:
+                    return
+            elif meaning is Meaning.ACTIVE:
+                values = [generation + 1, key, bucket, generation, statics.head, statics.published]
+                if not (await self._session.apply(s.retire, values)).applied:
+                    return
+        except InDoubt:
+            return
+        await self._delete(shard, row)
+
+    async def _delete(self, shard: int, row: RowKey) -> None:
+        """Only ever of a row that the generation has passed. One that stays, or comes back, is found stale again."""
+        try:
+            await self._session.write(self._statements.delete_pending, [shard, *row])
+        except (InDoubt, NotExecuted):
+            return
+        self._watch.forget(row)
+
+
+def _places(pending: PendingStream) -> Sequence[tuple[int, int]]:
+    """The rows behind a pending stream: bucket and generation of each."""
+    assert isinstance(pending.opaque, tuple)
+    return pending.opaque
+
+
+def _within(found: Iterable[_Found], events_max: int) -> Iterable[tuple[_Found, int]]:
+    """How many events to read of each, until the budget is spent."""
+    for each_found in found:
+        if events_max <= 0:
+            return
+        count = min(each_found.waiting, events_max)
+        events_max -= count
+        yield each_found, count
+
+
+if TYPE_CHECKING:
+    _: type[Outbox] = CassandraOutbox

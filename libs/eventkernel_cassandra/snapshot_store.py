@@ -1,0 +1,49 @@
+"""The snapshot store on Cassandra: plain writes, since a snapshot may be missing, old or double without harm."""
+
+from typing import TYPE_CHECKING
+
+from eventkernel.envelope import from_micros, to_micros
+from eventkernel.ids import StreamId
+from eventkernel.ports.snapshot_store import Snapshot, SnapshotStore
+from eventkernel_cassandra.errors import InDoubt, NotExecuted
+from eventkernel_cassandra.session import CqlSession, Statement, Value
+from eventkernel_cassandra.statements import Statements
+
+_LAST = 2**62
+
+
+class CassandraSnapshotStore:
+    """``SnapshotStore``. A save or a drop in doubt is reported as not done; both may be repeated."""
+
+    def __init__(self, session: CqlSession, statements: Statements) -> None:
+        self._session = session
+        self._statements = statements
+
+    async def latest(self, stream: StreamId, *, up_to: int | None = None) -> Snapshot | None:
+        """One row by its key."""
+        values: list[Value] = [stream.key, _LAST if up_to is None else up_to]
+        rows = await self._session.read(self._statements.select_snapshot, values)
+        if not rows:
+            return None
+        version, schema, state, *times = rows[0]
+        return Snapshot(version, schema, state, *map(from_micros, times))
+
+    async def save(self, stream: StreamId, snapshot: Snapshot) -> None:
+        """Insert, or replace the one of the same version."""
+        times = [to_micros(moment) for moment in (snapshot.created_at, snapshot.occurred_at, snapshot.recorded_at)]
+        values: list[Value] = [stream.key, snapshot.version, snapshot.schema, snapshot.state, *times]
+        await self._write(self._statements.insert_snapshot, values)
+
+    async def drop(self, stream: StreamId) -> None:
+        """Delete the stream's partition."""
+        await self._write(self._statements.delete_snapshots, [stream.key])
+
+    async def _write(self, statement: Statement, values: list[Value]) -> None:
+        try:
+            await self._session.write(statement, values)
+        except InDoubt as error:
+            raise NotExecuted(error.cause) from error
+
+
+if TYPE_CHECKING:
+    _: type[SnapshotStore] = CassandraSnapshotStore
