@@ -30,7 +30,7 @@ class Asking(Protocol):
         """What the answer has to have seen."""
 
     @property
-    def consistency(self) -> consistency_pb2.ConsistencyMode:
+    def consistency(self) -> consistency_pb2.ConsistencyMode.ValueType:
         """How fresh it has to be."""
 
 

@@ -63,9 +63,12 @@ def filter_from(asked: filters_pb2.PrescriptionFilter) -> Filter:
         parts.append(code_filter(asked.medication_code, asked.medication_system))
     elif asked.medication_system:
         raise InvalidCommand("filter.medication_system", "says which system medication_code is of, and needs one")
-    for column, field in (("issued_at", "issue_time"), ("expires_at", "expire_time"), ("updated_at", "update_time")):
-        if asked.HasField(field):
-            parts.append(_range_from(column, f"filter.{field}", getattr(asked, field)))
+    if asked.HasField("issue_time"):
+        parts.append(_range_from("issued_at", "filter.issue_time", asked.issue_time))
+    if asked.HasField("expire_time"):
+        parts.append(_range_from("expires_at", "filter.expire_time", asked.expire_time))
+    if asked.HasField("update_time"):
+        parts.append(_range_from("updated_at", "filter.update_time", asked.update_time))
     if asked.HasField("has_refills"):
         parts.append(Eq("has_refills", asked.has_refills))
     if asked.text:

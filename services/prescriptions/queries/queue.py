@@ -30,7 +30,7 @@ class Desk:
     """One pharmacy at one moment, and the buckets it asks for."""
 
     pharmacy_id: str
-    buckets: frozenset[query_service_pb2.QueueBucket]
+    buckets: frozenset[query_service_pb2.QueueBucket.ValueType]
     now: datetime
 
     @property
@@ -46,7 +46,7 @@ class Desk:
         in_time = AnyOf((IsNull("expires_at"), Range("expires_at", at_least=self.now + _MICROSECOND)))
         begun = Range("due_at", before=self.now + _MICROSECOND)
         first_fill, refill = Eq("bucket", Bucket.FIRST_FILL.value), Eq("bucket", Bucket.REFILL.value)
-        ways: dict[query_service_pb2.QueueBucket, Filter] = {
+        ways: dict[query_service_pb2.QueueBucket.ValueType, Filter] = {
             CLAIMABLE: All((free_or_mine, in_time, AnyOf((All((first_fill, begun)), refill)))),
             HELD: All((mine, Eq("bucket", Bucket.HELD.value))),
             OWING: All((mine, Eq("bucket", Bucket.OWING.value))),
@@ -54,7 +54,7 @@ class Desk:
         }
         return AnyOf(tuple(ways[bucket] for bucket in ALL if bucket in self.buckets))
 
-    def bucket_of(self, row: Row) -> query_service_pb2.QueueBucket:
+    def bucket_of(self, row: Row) -> query_service_pb2.QueueBucket.ValueType:
         """Where a row that passed the filter is shown: once, and as due rather than as claimable."""
         if (stored := _STORED.get(row["bucket"])) is not None:
             return stored

@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from datetime import date, datetime
 from functools import lru_cache
+from typing import Any
 
 from erx.eventlog.v1 import envelope_pb2
 from erx.prescriptions.events.v3 import event_pb2
@@ -22,7 +23,11 @@ MESSAGES_MAX = 4_096
 
 _HANDED_OUT = (Happened.PART, Happened.FILL)
 _CODEC = PrescriptionEventCodec()
-_EVENT_FIELDS = {field.message_type.name: field.name for field in event_pb2.PrescriptionEvent.DESCRIPTOR.fields}
+_EVENT_FIELDS = {
+    field.message_type.name: field.name
+    for field in event_pb2.PrescriptionEvent.DESCRIPTOR.fields
+    if field.message_type is not None
+}
 
 
 @lru_cache(MESSAGES_MAX)
@@ -95,7 +100,7 @@ def medication_to(
 
 
 def queue_entry_to(
-    record: PrescriptionRecord, bucket: query_service_pb2.QueueBucket, due_at: datetime, pharmacy_id: str
+    record: PrescriptionRecord, bucket: query_service_pb2.QueueBucket.ValueType, due_at: datetime, pharmacy_id: str
 ) -> query_service_pb2.PharmacyQueueEntry:
     """One entry of this pharmacy's queue. Who it is for is told where the pharmacy holds it, is meant, or dispensed it last."""
     state = record.state
@@ -160,5 +165,5 @@ def newest_shape(event: RecordedEvent) -> event_pb2.PrescriptionEvent:
             decoded = type(decoded)(without_patient(decoded.content))
         encoded = _CODEC.encode(decoded)
         name, data = encoded.type, encoded.data
-    shape = message_class(name, NEWEST).FromString(data)
-    return event_pb2.PrescriptionEvent(**{_EVENT_FIELDS[name]: shape})
+    fields: dict[str, Any] = {_EVENT_FIELDS[name]: message_class(name, NEWEST).FromString(data)}
+    return event_pb2.PrescriptionEvent(**fields)

@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import date, datetime
 from decimal import Decimal
+from typing import overload
 
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
@@ -78,6 +79,12 @@ def decimal_from(message: DecimalMessage) -> Decimal:
     return Decimal(message.value)
 
 
+@overload
+def quantity_to(quantity: Quantity) -> values_pb2.Quantity: ...
+@overload
+def quantity_to(quantity: None) -> None: ...
+@overload
+def quantity_to(quantity: Quantity | None) -> values_pb2.Quantity | None: ...
 def quantity_to(quantity: Quantity | None) -> values_pb2.Quantity | None:
     """A quantity with its unit."""
     if quantity is None:
