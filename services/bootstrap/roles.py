@@ -135,7 +135,7 @@ def relay(process: Process) -> Component:
         ),
         observer=RelayMetrics(process.metrics),
     )
-    process.pokes.append(worker.poke)
+    process.pokes += [stores.poke, worker.poke]
     return LoopComponent("relay", worker.run, process.failed)
 
 

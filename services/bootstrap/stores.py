@@ -4,6 +4,7 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
 from bootstrap.settings import Settings
+from eventkernel.ids import StreamId
 from eventkernel.ports import (
     BusTail,
     Clock,
@@ -23,7 +24,11 @@ SOURCE = "/erx/prescriptions"
 
 @dataclass(frozen=True, slots=True)
 class Stores:
-    """All ports of one context. ``subscribe`` makes one more member of the projectors' group; ``close`` releases everything."""
+    """All ports of one context.
+
+    ``subscribe`` makes one more member of the projectors' group; ``close`` releases everything; ``poke`` tells the outbox of
+    this process that a stream has something to publish, where that saves it from looking.
+    """
 
     clock: Clock
     events: EventStore
@@ -36,10 +41,15 @@ class Stores:
     views: ViewStore
     subscribe: Callable[[], EventSubscription]
     close: Callable[[], Awaitable[None]]
+    poke: Callable[[StreamId], None] = lambda _stream: None
 
 
 async def open_stores(settings: Settings) -> Stores:
     """Open the stores that the settings name."""
+    if settings.store == "stack":
+        from bootstrap.stack_stores import open_stack
+
+        return await open_stack(settings)
     return await open_embedded(settings)
 
 
