@@ -6,13 +6,14 @@ field added later leaves the hashes of older requests as they are.
 """
 
 import json
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from functools import cache
+from functools import cache, partial
 from hashlib import sha256
+from types import NoneType
 from typing import Any
 from uuid import UUID
 
@@ -21,44 +22,49 @@ from eventkernel.envelope import Actor
 FORM = 1
 EMPTY: tuple[object, ...] = ("", [], {})
 
+_JSON = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=False)
+
 
 def request_hash(command: object, actor: Actor, effective_time: datetime | None = None) -> bytes:
     """SHA-256 (32 bytes) of the canonical form of a command, who sent it, and the effective time if one was given."""
     who = [actor.id, actor.role, actor.organisation]
-    form = [FORM, type(command).__name__, plain(command), who, plain(effective_time)]
-    return sha256(json.dumps(form, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()).digest()
+    return digest_of([FORM, type(command).__name__, plain(command), who, plain(effective_time)])
+
+
+def digest_of(form: Any) -> bytes:
+    """SHA-256 of a canonical form: compact JSON in UTF-8 with its keys in order."""
+    return sha256(_JSON.encode(form).encode()).digest()
 
 
 def plain(value: Any) -> Any:
     """The JSON-able canonical form of a domain value. Raises ``TypeError`` for a type it has no form for."""
-    if isinstance(value, Enum):
-        return value.name
-    if value is None or isinstance(value, (str, bool, int)):
-        return value
-    if is_dataclass(value) and not isinstance(value, type):
-        form = {}
-        for name in _names(type(value)):
-            part = plain(getattr(value, name))
-            if part is not None and part not in EMPTY:
-                form[name] = part
-        return form
-    if isinstance(value, datetime) and value.tzinfo is not None:
-        return value.astimezone(UTC).isoformat()
-    if isinstance(value, (datetime, date)):
-        return value.isoformat()
-    if isinstance(value, Decimal):
-        return _decimal(value)
-    if isinstance(value, UUID):
-        return str(value)
-    if isinstance(value, (bytes, bytearray)):
-        return bytes(value).hex()
-    if isinstance(value, (list, tuple)):
-        return [plain(item) for item in value]
-    if isinstance(value, (set, frozenset)):
-        return sorted((plain(item) for item in value), key=lambda part: json.dumps(part, sort_keys=True))
-    if isinstance(value, Mapping):
-        return {str(key): plain(item) for key, item in value.items()}
-    raise TypeError(f"no canonical form for {type(value).__name__}")
+    return _form(type(value))(value)
+
+
+@cache
+def _form(kind: type[Any]) -> Callable[[Any], Any]:
+    """The form of a type's values, found once a type."""
+    if is_dataclass(kind) and not issubclass(kind, Enum):
+        return partial(_fields, tuple(sorted(field.name for field in fields(kind))))
+    for base, form in _FORMS:
+        if issubclass(kind, base):
+            return form
+    raise TypeError(f"no canonical form for {kind.__name__}")
+
+
+def _fields(names: tuple[str, ...], value: Any) -> dict[str, Any]:
+    form: dict[str, Any] = {}
+    for name in names:
+        part = getattr(value, name)
+        if type(part) is not str:
+            part = plain(part)
+        if part is not None and part not in EMPTY:
+            form[name] = part
+    return form
+
+
+def _moment(value: datetime) -> str:
+    return (value.astimezone(UTC) if value.tzinfo is not None else value).isoformat()
 
 
 def _decimal(value: Decimal) -> str:
@@ -69,6 +75,19 @@ def _decimal(value: Decimal) -> str:
     return digits if value else "0"
 
 
-@cache
-def _names(kind: type[Any]) -> tuple[str, ...]:
-    return tuple(sorted(field.name for field in fields(kind)))
+_FORMS: tuple[tuple[type[Any] | tuple[type[Any], ...], Callable[[Any], Any]], ...] = (
+    (Enum, lambda value: value.name),
+    ((NoneType, str, bool, int), lambda value: value),
+    (datetime, _moment),
+    (date, lambda value: value.isoformat()),
+    (Decimal, _decimal),
+    (UUID, str),
+    ((bytes, bytearray), lambda value: value.hex()),
+    ((list, tuple), lambda value: [plain(item) for item in value]),
+    (
+        (set, frozenset),
+        lambda value: sorted((plain(item) for item in value), key=lambda part: json.dumps(part, sort_keys=True)),
+    ),
+    (Mapping, lambda value: {str(key): plain(item) for key, item in value.items()}),
+)
+"""The first base that fits counts: an Enum of strings is an Enum, a datetime is no date."""

@@ -7,6 +7,7 @@ from uuid import UUID
 
 from eventkernel.ids import StreamId
 
+_JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
 _MICROSECOND = timedelta(microseconds=1)
 
@@ -63,9 +64,9 @@ class EventMeta:
             "c": self.command_id.hex,
             "a": [p.actor.id, p.actor.role, p.actor.organisation],
         }
-        optional = {"p": p.purpose_of_use, "co": p.correlation_id, "ca": p.causation_id, "t": p.traceparent}
-        fields.update((key, value) for key, value in optional.items() if value)
-        return json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+        optional = (("p", p.purpose_of_use), ("co", p.correlation_id), ("ca", p.causation_id), ("t", p.traceparent))
+        fields.update([pair for pair in optional if pair[1]])
+        return _JSON.encode(fields).encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "EventMeta":

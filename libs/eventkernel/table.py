@@ -52,6 +52,7 @@ class TransitionTable(Generic[C, E, S, X, Status]):
     transitions: tuple[Transition[Status], ...]
     refusals: Mapping[tuple[Status, type[Any]], Callable[[S, Any, X], None]] = field(default_factory=dict)
     _cells: dict[tuple[Status, type[Any]], Transition[Status]] = field(init=False, repr=False)
+    _allowed: dict[Status, tuple[str, ...]] = field(init=False, repr=False)
 
     def __post_init__(self) -> None:
         """Index the rows; two rows for one cell are a mistake in the table and raise ``ValueError``."""
@@ -64,7 +65,12 @@ class TransitionTable(Generic[C, E, S, X, Status]):
         for status, command in self.refusals:
             if (status, command) in cells:
                 raise ValueError(f"{command.__name__} in {status.name} is both allowed and refused")
+        allowed: dict[Status, tuple[str, ...]] = {}
+        for row in self.transitions:
+            for source in row.sources:
+                allowed[source] = (*allowed.get(source, ()), row.name)
         object.__setattr__(self, "_cells", cells)
+        object.__setattr__(self, "_allowed", allowed)
 
     @property
     def commands(self) -> tuple[type[Any], ...]:
@@ -77,7 +83,7 @@ class TransitionTable(Generic[C, E, S, X, Status]):
 
     def allowed(self, status: Status) -> tuple[str, ...]:
         """Names of the commands that have a cell in this status, in the table's order."""
-        return tuple(row.name for row in self.transitions if status in row.sources)
+        return self._allowed.get(status, ())
 
     def creates(self, command: type[Any]) -> bool:
         """Whether the command may be the first of a stream."""

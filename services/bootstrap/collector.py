@@ -1,8 +1,8 @@
 """The cyclic garbage collector of a server process, set for many objects that live long and few cycles.
 
-With the interpreter's own thresholds (700, 10, 10) about a tenth to a fifth of the time of a command went into looking through aggregates that
-are kept, for cycles that are not there. Nothing here depends on the collector but the memory of refused calls, whose
-tracebacks make cycles; those are young and found by the first generation.
+With the interpreter's own thresholds (700, 10, 10) about a tenth to a fifth of the time of a command went into looking through
+aggregates that are kept, for cycles that are not there. Nothing here depends on the collector but the memory of refused
+calls, whose tracebacks make cycles; those are young and found by the first generation.
 """
 
 import gc

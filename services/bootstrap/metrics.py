@@ -1,5 +1,7 @@
 """Prometheus metrics of every component, and the observers that fill them."""
 
+from functools import lru_cache
+
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
 
 from eventkernel.errors import KernelError
@@ -9,6 +11,7 @@ from eventkernel.runtime.cloudevents import BrokenRecord
 from eventkernel_grpc import CallRecord
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+CHILDREN_MAX = 1_024
 
 
 class Metrics:
@@ -116,12 +119,14 @@ class CallMetrics:
     """``CallObserver`` of the gRPC edge."""
 
     def __init__(self, metrics: Metrics) -> None:
-        self._m = metrics
+        # Children are kept: looking them up by their labels costs more than counting.
+        self._calls = lru_cache(CHILDREN_MAX)(metrics.calls.labels)
+        self._seconds = lru_cache(CHILDREN_MAX)(metrics.call_seconds.labels)
 
     def started(self, method: str) -> None:
         """Nothing; calls are counted when they end."""
 
     def finished(self, record: CallRecord) -> None:
         """Count and time a call."""
-        self._m.calls.labels(record.method, record.code).inc()
-        self._m.call_seconds.labels(record.method).observe(record.seconds)
+        self._calls(record.method, record.code).inc()
+        self._seconds(record.method).observe(record.seconds)

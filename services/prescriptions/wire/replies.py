@@ -1,13 +1,22 @@
-"""The aggregate as callers see it: one mapping for command replies, queries and as-of reads."""
+"""The aggregate as callers see it: one mapping for command replies, queries and as-of reads.
+
+Parts that stay the same from one version to the next are encoded once: messages that are given to another one are copied
+into it, which costs a tenth of making them.
+"""
 
 from collections.abc import Sequence
 from datetime import datetime
+from typing import Final
 
 from erx.prescriptions.v1 import prescription_pb2
+from eventkernel.remembered import ByIdentity
 from prescriptions.domain.hashing import content_sha256
 from prescriptions.domain.state import TERMINAL, Claim, Dispense, Hold, Prescription, Signature
 from prescriptions.wire import values as w
 from prescriptions.wire.content import content_to_reply
+
+REMEMBERED_MAX: Final = 4_096
+"""Contents, and as many signatures and dispenses, whose messages are remembered."""
 
 
 def prescription_to(
@@ -28,9 +37,9 @@ def prescription_to(
         prescription_id=prescription_id,
         status=w.STATUS_TO[state.status],
         version=version,
-        content=content_to_reply(content),
+        content=_content_to(content),
         content_sha256=signed_hash,
-        signature=_signature_to(state.signature),
+        signature=_signature_to(state.signature) if state.signature else None,
         create_time=w.time_to(created_at),
         issue_time=w.time_to(state.issued_at),
         expire_time=w.time_to(state.expires_at),
@@ -39,7 +48,7 @@ def prescription_to(
         written_date=w.date_to(state.written_date),
         nominated_pharmacy=w.pharmacy_to(state.nominated),
         claim=_claim_to(state.last_claim, active=state.claim_open),
-        dispenses=[dispense_to(dispense) for dispense in state.dispenses],
+        dispenses=[_dispense_to(dispense) for dispense in state.dispenses],
         refills_allowed=content.refills_allowed,
         fills_done=state.fills_done,
         refills_remaining=max(state.refills_remaining, 0),
@@ -54,9 +63,7 @@ def prescription_to(
     )
 
 
-def _signature_to(signature: Signature | None) -> prescription_pb2.Signature | None:
-    if signature is None:
-        return None
+def _new_signature(signature: Signature) -> prescription_pb2.Signature:
     return prescription_pb2.Signature(
         content_sha256=signature.content_sha256,
         signature=signature.signature,
@@ -100,3 +107,8 @@ def dispense_to(dispense: Dispense) -> prescription_pb2.Dispense:
 
 def _hold_to(hold: Hold | None) -> prescription_pb2.Hold | None:
     return None if hold is None else prescription_pb2.Hold(reason=w.reason_to(hold.reason), until=w.date_to(hold.until))
+
+
+_content_to: Final = ByIdentity(content_to_reply, REMEMBERED_MAX)
+_signature_to: Final = ByIdentity(_new_signature, REMEMBERED_MAX)
+_dispense_to: Final = ByIdentity(dispense_to, REMEMBERED_MAX)
