@@ -16,7 +16,7 @@ def kept_key(given: SecretStr | None, folder: Path, name: str) -> bytes:
     with contextlib.suppress(FileNotFoundError):
         return bytes.fromhex(path.read_text(encoding="ascii").strip())
     folder.mkdir(parents=True, exist_ok=True)
-    draft = folder / f".{name}.{os.getpid()}"
+    draft = folder / f".{name}.{secrets.token_hex(8)}"
     draft.touch(mode=0o600)
     draft.write_text(secrets.token_hex(32) + "\n", encoding="ascii")
     try:
