@@ -1,4 +1,5 @@
 from pathlib import Path
+from typing import Any
 
 import pytest
 from pydantic import SecretStr
@@ -41,7 +42,7 @@ def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
         ("shard_count", "x"),
     ],
 )
-def test_a_value_out_of_range_is_named_with_its_rule(field: str, value: object) -> None:
+def test_a_value_out_of_range_is_named_with_its_rule(field: str, value: Any) -> None:
     with pytest.raises(SettingsError, match=f"{field}: "):
         load(**{field: value})
 
