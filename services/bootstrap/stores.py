@@ -3,7 +3,7 @@
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 
-from bootstrap.settings import Settings
+from bootstrap.settings import Settings, SettingsError
 from eventkernel.ids import StreamId
 from eventkernel.ports import (
     BusTail,
@@ -70,7 +70,10 @@ async def open_embedded(settings: Settings) -> Stores:
     from eventkernel_sqlite.view_store import SqliteViewStore
 
     folder = settings.data_dir
-    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+    except OSError as error:
+        raise SettingsError(f"data_dir: {folder}: {error.strerror}") from error
     clock = SystemClock()
     journal = Database(folder / "journal.db", JOURNAL)
     bus = Bus(folder / "bus.db")

@@ -16,14 +16,16 @@ from bootstrap.cli.importing import print_report, target_of, with_progress
 from bootstrap.cli.reading import statistics_tables, status_text, time_text
 from bootstrap.metrics import Metrics
 from bootstrap.roles import ROLES, Process, components
-from bootstrap.settings import Settings, load
+from bootstrap.settings import Settings, SettingsError, load
 from bootstrap.stores import Stores, open_stores
 from erx.prescriptions.v1 import lifecycle_commands_pb2, query_service_pb2, statistics_pb2
 from erx.prescriptions.v1.command_service_pb2_grpc import PrescriptionCommandServiceStub
 from erx.prescriptions.v1.query_service_pb2_grpc import PrescriptionQueryServiceStub
 from eventkernel.envelope import Actor
+from eventkernel.errors import KernelError
 from eventkernel.runtime.components import run_until_stopped
 from eventkernel_grpc import RemoteError, call_metadata, channel, remote_errors
+from prescriptions.imports.errors import ImportRefused
 from prescriptions.imports.imports import STILL_SECONDS, import_synthea, verify_synthea
 from prescriptions.imports.report import ImportReport
 
@@ -57,7 +59,11 @@ def demo(settings: Settings) -> None:
         }
     )
     logs.configure(own)
-    agrees = asyncio.run(_run(own, Console()))
+    try:
+        agrees = asyncio.run(_run(own, Console()))
+    except (KernelError, SettingsError, ImportRefused) as error:
+        typer.secho(f"demo: {error}", err=True, fg="red")
+        raise typer.Exit(1) from error
     if not agrees:
         raise typer.Exit(1)
 
