@@ -49,7 +49,7 @@ def test_an_import_of_synthea_shows_the_sums_of_its_file(
     erx: Erx, shared: Child, tenant: str, sample: Path, tmp_path: Path
 ) -> None:
     told = tmp_path / "told"
-    words = ("import", "synthea", sample, "--json", "--tenant", tenant, *servers_on(shared))
+    words: list[str | Path] = ["import", "synthea", sample, "--json", "--tenant", tenant, *servers_on(shared)]
     first = report(erx.run(*words, "--acknowledgements", told))
     assert (first["sources"], first["prescriptions"], first["commands"]) == (87, 104, 916)
     assert (first["new"], first["fills"], first["refused"]) == (916, 302, {})
@@ -63,19 +63,20 @@ def test_an_import_of_synthea_shows_the_sums_of_its_file(
 
 def statistics(erx: Erx, server: Child, tenant: str, *, fills: int) -> Any:
     """What `erx stats` says, asked until the read side has so many fills."""
+    facts: Any = None
     for _ in range(20):
         ended = erx.run("stats", "--json", "--medications", "1000", "--tenant", tenant, *servers_on(server))
         facts = report(ended)
         if int(facts["totals"]["fills"]) == fills:
             return facts
-    raise AssertionError(f"never {fills} fills, but {facts['totals']}")
+    raise AssertionError(f"never {fills} fills, but {facts}")
 
 
 @pytest.mark.slow
 async def test_the_whole_set_of_a_hundred_patients_is_imported(erx: Erx, test_data: Path, tmp_path: Path) -> None:
     directory, data = test_data / "synthea-100", tmp_path / "data"
     server = erx.serve(data)
-    words = ("import", "synthea", directory, "--json", *servers_on(server))
+    words: list[str | Path] = ["import", "synthea", directory, "--json", *servers_on(server)]
     first = report(erx.start(*words).ended(seconds=1_800))
     assert (first["sources"], first["prescriptions"], first["commands"]) == (4_445, 6_999, 75_405)
     assert (first["new"], first["fills"], first["refused"]) == (75_405, 27_204, {})

@@ -76,8 +76,8 @@ class Caller:
 
     async def write(self, *, request_id: str = "", **changes: Any) -> Any:
         """A draft of what a story's author writes; keyword arguments change its content."""
-        fields = {"request_id": request_id or str(uuid4())}
-        return await self.do("CreatePrescription", content=content_to_reply(stories.content(**changes)), **fields)
+        content = content_to_reply(stories.content(**changes))
+        return await self.do("CreatePrescription", content=content, request_id=request_id or str(uuid4()))
 
     async def issued(self, **changes: Any) -> Any:
         """Written, signed by the hash that the reply names, and released."""
