@@ -11,7 +11,7 @@ from dataclasses import fields, is_dataclass
 from datetime import UTC, date, datetime
 from decimal import Decimal
 from enum import Enum
-from functools import cache, partial
+from functools import partial
 from hashlib import sha256
 from types import NoneType
 from typing import Any
@@ -22,6 +22,7 @@ from eventkernel.envelope import Actor
 FORM = 1
 EMPTY: tuple[object, ...] = ("", [], {})
 
+_KNOWN: dict[type[Any], Callable[[Any], Any]] = {}
 _JSON = json.JSONEncoder(separators=(",", ":"), sort_keys=True, ensure_ascii=False)
 
 
@@ -38,10 +39,13 @@ def digest_of(form: Any) -> bytes:
 
 def plain(value: Any) -> Any:
     """The JSON-able canonical form of a domain value. Raises ``TypeError`` for a type it has no form for."""
-    return _form(type(value))(value)
+    kind = type(value)
+    form = _KNOWN.get(kind)
+    if form is None:
+        form = _KNOWN[kind] = _form(kind)
+    return form(value)
 
 
-@cache
 def _form(kind: type[Any]) -> Callable[[Any], Any]:
     """The form of a type's values, found once a type."""
     if is_dataclass(kind) and not issubclass(kind, Enum):

@@ -19,9 +19,10 @@ from google.protobuf.message import DecodeError, Message
 
 from eventkernel_grpc import metadata
 from eventkernel_grpc.call import CallContext, enter_call
+from eventkernel_grpc.deadlines import Deadlines
 from eventkernel_grpc.draining import Draining
 from eventkernel_grpc.error_table import row_of
-from eventkernel_grpc.errors import DeadlinePassed, MethodUnknown, RequestInvalid, Violation
+from eventkernel_grpc.errors import MethodUnknown, RequestInvalid, Violation
 from eventkernel_grpc.limits import ConcurrencyLimit
 from eventkernel_grpc.observer import CallObserver, CallRecord
 from eventkernel_grpc.status import DETAILS_KEY
@@ -54,7 +55,7 @@ class Edge:
     streams: ConcurrencyLimit
     draining: Draining
     observer: CallObserver
-    default_deadline_seconds: float
+    deadlines: Deadlines
 
     def wrapped(self, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
         """The handler to register with grpc in the place of the given one."""
@@ -69,17 +70,17 @@ class Edge:
         return grpc.unary_unary_rpc_method_handler(self._unary(method, handler.unary_unary))
 
     def _unary(self, method: Method, handler: RawHandler) -> RawHandler:
-        read, open_call, default_seconds = self._reader(method), self._open, self.default_deadline_seconds
+        read, open_call, deadlines = self._reader(method), self._open, self.deadlines
 
         async def body(raw: Any, context: Context, served: "_Served") -> bytes:
             remaining: float | None = context.time_remaining()  # the stub forgets None: no deadline
-            call = served.call = open_call(method, context, default_seconds if remaining is None else remaining)
+            call = served.call = open_call(method, context, deadlines.seconds if remaining is None else remaining)
             enter_call(call)
             request = read(raw)
             if remaining is not None:  # grpc itself ends the call at the caller's deadline
                 reply = await handler(request, context)
             else:
-                reply = await _within(handler(request, context), method.path, default_seconds)
+                reply = await deadlines.within(handler(request, context), method.path)
             return reply.SerializeToString()  # type: ignore[no-any-return]  # a generated message's
 
         return self._served(method, self.calls, body)
@@ -208,17 +209,6 @@ class _Served:
             incident=incident,
             error=error,
         )
-
-
-async def _within(reply: Awaitable[Any], path: str, seconds: float) -> Any:
-    timeout = asyncio.timeout(seconds)
-    try:
-        async with timeout:
-            return await reply
-    except TimeoutError as error:
-        if timeout.expired():
-            raise DeadlinePassed(path, seconds=seconds) from error
-        raise
 
 
 def _code_name(context: Context) -> str:

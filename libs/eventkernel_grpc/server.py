@@ -15,6 +15,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from grpc_health.v1 import health_pb2_grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from eventkernel_grpc import reflection
+from eventkernel_grpc.deadlines import Deadlines
 from eventkernel_grpc.draining import Draining
 from eventkernel_grpc.edge import INVOCATION, Edge, Method
 from eventkernel_grpc.error_table import row_of
@@ -55,7 +56,7 @@ class GrpcServer:
             streams=self.streams,
             draining=self._draining,
             observer=observer or LogObserver(),
-            default_deadline_seconds=self.settings.default_deadline_seconds,
+            deadlines=Deadlines(self.settings.default_deadline_seconds),
         )
         self._services: list[str] = []
         self._handlers: Handlers = {}
