@@ -132,6 +132,7 @@ def relay(process: Process) -> Component:
             shard_count=settings.shard_count,
             events_max=settings.relay_events_max,
             poll_seconds=settings.relay_poll_seconds,
+            gather_seconds=settings.relay_gather_seconds,
         ),
         observer=RelayMetrics(process.metrics),
     )
@@ -154,7 +155,9 @@ def projector(process: Process) -> Component:
         journal=stores.events,
         decode=decode,
         clock=stores.clock,
-        settings=ProjectorSettings(records_max=settings.projector_records_max),
+        settings=ProjectorSettings(
+            records_max=settings.projector_records_max, gather_seconds=settings.projector_gather_seconds
+        ),
         observer=ProjectorMetrics(process.metrics),
         on_applied=process.progress.notify,
     )

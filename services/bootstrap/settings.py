@@ -58,8 +58,14 @@ class Settings(BaseSettings):
     topic_partitions: int = Field(12, ge=1, description="Partitions of the event topic; fixed once it exists.")
     shard_count: int = Field(16, ge=1, description="Shards of the outbox; fixed once there are events.")
     relay_poll_seconds: float = Field(0.05, gt=0, description="How often an idle relay looks for work.")
+    relay_gather_seconds: float = Field(
+        0.02, ge=0, description="Least distance of a relay's rounds while events keep coming."
+    )
     relay_events_max: int = Field(2_000, ge=1, description="Events of one relay round.")
     projector_records_max: int = Field(1_000, ge=1, description="Events folded in one transaction.")
+    projector_gather_seconds: float = Field(
+        0.02, ge=0, description="Least distance of a projector's transactions while events keep coming."
+    )
     consumer_group: str = Field("erx-views", min_length=1, description="Group of the projectors.")
 
     cassandra_contact_points: str = Field("127.0.0.1:9042", description="host:port of Cassandra nodes, by commas.")

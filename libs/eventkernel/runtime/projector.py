@@ -28,7 +28,7 @@ from eventkernel.ports import (
 from eventkernel.runtime.cloudevents import BrokenRecord, from_record
 from eventkernel.runtime.stream_fold import Decode, Events, Gap, fold_stream, in_order
 from eventkernel.runtime.view_states import ViewStates
-from eventkernel.runtime.waiting import FIRST_BACKOFF_SECONDS, first_of
+from eventkernel.runtime.waiting import FIRST_BACKOFF_SECONDS, first_of, gather
 from eventkernel.view import View
 
 _log = logging.getLogger(__name__)
@@ -38,10 +38,15 @@ E = TypeVar("E")
 
 @dataclass(frozen=True, slots=True)
 class ProjectorSettings:
-    """Named limits: records taken in one poll and folded in one transaction; how long a poll waits; states kept in memory."""
+    """Named limits: records taken in one poll and folded in one transaction; how long a poll waits; states kept in memory.
+
+    ``gather_seconds``: how far the beginnings of batches that are not full lie apart at least, so that records which come one
+    by one share a transaction; the first after a pause does not wait.
+    """
 
     records_max: int = 1_000
     poll_seconds: float = 0.5
+    gather_seconds: float = 0.0
     backoff_seconds_max: float = 5.0
     states_max: int = 50_000
 
@@ -110,6 +115,7 @@ class Projector(Generic[E]):
         self._observer = observer
         self._on_applied = on_applied
         self._states = ViewStates(settings.states_max)
+        self._folded_at = clock.now()
 
     async def run(self, stop: asyncio.Event) -> None:
         """Fold until ``stop``; store and bus failures are waited out with backoff, the batch being read again."""
@@ -121,8 +127,10 @@ class Projector(Generic[E]):
                     # Polling on without it would leave the failed batch behind, and its offsets be committed over it.
                     await self._subscription.rewind()
                     rewind = False
-                await self.run_once()
+                taken = await self.run_once()
                 backoff = 0.0
+                if taken < self._settings.records_max:
+                    await gather(stop, self._clock, self._folded_at, self._settings.gather_seconds)
             except KernelError as error:
                 if not error.retriable:
                     raise
@@ -139,6 +147,7 @@ class Projector(Generic[E]):
         records = await self._subscription.poll(self._settings.records_max, self._settings.poll_seconds)
         if not records:
             return 0
+        self._folded_at = self._clock.now()
         await self.apply(events_by_stream(records, self._broken))
         if self._on_applied:
             self._on_applied()

@@ -16,14 +16,16 @@ from eventkernel.ids import StreamId
 from eventkernel.ports import BusTail, Clock, EventPublisher, Outbox, OutboxDepth, OutboxRun, ShardLeases
 from eventkernel.runtime.bus_knowledge import BusKnowledge
 from eventkernel.runtime.cloudevents import WireName, to_message
-from eventkernel.runtime.waiting import first_of
+from eventkernel.runtime.waiting import first_of, gather
 
 _log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True, slots=True)
 class RelaySettings:
-    """Named limits and intervals. ``readback_records_max`` is per partition; it covers what one round can have published.
+    """Named limits and intervals. ``gather_seconds``: how far the beginnings of rounds that are not full lie apart at least,
+    so that events which come one by one share a round; the first after a pause does not wait.
+    ``readback_records_max`` is per partition; it covers what one round can have published.
     ``apart_failures_max``: streams in a row that fail to be published apart before the whole round is given up.
     """
 
@@ -31,6 +33,7 @@ class RelaySettings:
     streams_max: int = 1_000
     events_max: int = 2_000
     poll_seconds: float = 0.05
+    gather_seconds: float = 0.0
     lease_seconds: float = 10.0
     backoff_seconds_max: float = 5.0
     readback_records_max: int = 5_000
@@ -99,6 +102,7 @@ class Relay:
         try:
             while not stop.is_set():
                 self._poked.clear()
+                began = self._clock.now()
                 moved = 0
                 try:
                     moved = await self.run_once()
@@ -118,6 +122,8 @@ class Relay:
                 elif not moved:
                     poll = self._clock.sleep(self._settings.poll_seconds)
                     await first_of(stop.wait(), self._poked.wait(), poll)
+                elif moved < self._settings.events_max:
+                    await gather(stop, self._clock, began, self._settings.gather_seconds)
         finally:
             with contextlib.suppress(KernelError):
                 await self._leases.release(self._owner)

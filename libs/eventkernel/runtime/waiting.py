@@ -3,6 +3,7 @@
 import asyncio
 import logging
 from collections.abc import Awaitable, Callable
+from datetime import datetime
 
 from eventkernel.errors import KernelError
 from eventkernel.ports import Clock
@@ -24,6 +25,14 @@ async def first_of(*awaitables: Awaitable[object]) -> None:
         for task in tasks:
             task.cancel()
         await asyncio.wait(tasks)
+
+
+async def gather(stop: asyncio.Event, clock: Clock, began: datetime, seconds: float) -> None:
+    """Return when so many seconds have passed since ``began``, or when told to stop."""
+    if seconds > 0:
+        left = seconds - (clock.now() - began).total_seconds()
+        if 0 < left <= seconds:
+            await first_of(stop.wait(), clock.sleep(left))
 
 
 async def until_available(
