@@ -1,0 +1,152 @@
+"""Reading topics without a group: a consumer that is told where to read, and questions to the brokers about offsets."""
+
+import asyncio
+import time
+from collections.abc import Mapping, Sequence
+from typing import TYPE_CHECKING, Any
+
+from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLevel, KafkaException
+from confluent_kafka import TopicPartition as Place
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.admin._listoffsets import OffsetSpec
+
+from eventkernel.errors import StoreMismatch, StoreUnavailable
+from eventkernel.ports.event_subscription import BusRecord, TopicPartition
+from eventkernel_kafka.error_codes import NO_GROUP, PARTITION_EOF, PASSING
+from eventkernel_kafka.errors import STORE, translated, translating
+from eventkernel_kafka.one_thread import OneThread
+from eventkernel_kafka.records import bus_record
+from eventkernel_kafka.settings import KafkaSettings
+
+SLICE_SECONDS = 0.1
+PREFETCH_KIBIBYTES = 4 * 1024
+LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
+
+
+class KafkaBusTail:
+    """Reads go through one consumer, so one after another; going on where the last read ended costs least."""
+
+    def __init__(self, settings: KafkaSettings) -> None:
+        self._settings = settings
+        self._thread = OneThread("kafka-tail")
+        self._consumer: Consumer | None = None
+        self._admin: AdminClient | None = None
+        self._partitions: dict[str, int] = {}
+        self._next: tuple[TopicPartition, int] | None = None
+
+    async def end_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
+        """The next offset of every partition, from the leaders."""
+        places = await self._places(topic)
+        admin = self._asking()
+        with translating():
+            asked = admin.list_offsets(
+                dict.fromkeys(places, LATEST),
+                isolation_level=IsolationLevel.READ_UNCOMMITTED,
+                request_timeout=self._settings.call_seconds,
+            )
+            found = await asyncio.gather(*map(asyncio.wrap_future, asked.values()))
+        return {
+            TopicPartition(topic, place.partition): result.offset
+            for place, result in zip(asked.keys(), found, strict=True)
+        }
+
+    async def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
+        """Where the group goes on, per partition."""
+        places = await self._places(topic)
+        offsets = {TopicPartition(topic, place.partition): 0 for place in places}
+        admin = self._asking()
+        with translating():
+            try:
+                asked = admin.list_consumer_group_offsets(
+                    [ConsumerGroupTopicPartitions(group, places)], request_timeout=self._settings.call_seconds
+                )
+                found = await asyncio.wrap_future(asked[group])
+            except KafkaException as error:
+                if error.args[0].code() in NO_GROUP:
+                    return offsets
+                raise
+        for place in found.topic_partitions or ():
+            if place.error is not None:
+                raise translated(place.error)
+            offsets[TopicPartition(topic, place.partition)] = max(0, place.offset)
+        return offsets
+
+    async def read(self, source: TopicPartition, offset: int, records_max: int) -> Sequence[BusRecord]:
+        """Records from an offset on. Where records were removed by retention, reading begins at the first that is left."""
+        return await self._thread.run(lambda: self._read(source, offset, records_max))
+
+    async def close(self) -> None:
+        """Close the consumer."""
+        await self._thread.close(self._end)
+
+    def _read(self, source: TopicPartition, offset: int, records_max: int) -> list[BusRecord]:
+        consumer = self._consumer = self._consumer or Consumer(self._configuration())
+        place = Place(source.topic, source.partition)
+        ends = consumer.get_watermark_offsets(place, timeout=self._settings.call_seconds)
+        if ends is None:
+            raise StoreUnavailable(STORE, f"no answer about {source.topic}/{source.partition}")
+        low, high = ends
+        at = max(low, offset)
+        if at >= high or records_max <= 0:
+            return []
+        if self._next != (source, at):
+            consumer.assign([Place(source.topic, source.partition, at)])
+        # Unknown until the read has ended well.
+        self._next = None
+        records: list[BusRecord] = []
+        until = time.monotonic() + self._settings.call_seconds
+        while at < high and len(records) < records_max:
+            for message in consumer.consume(min(records_max - len(records), high - at), SLICE_SECONDS):
+                error = message.error()
+                if error is None:
+                    records.append(bus_record(message))
+                    at = records[-1].offset + 1
+                elif error.code() == PARTITION_EOF:
+                    at = max(at, message.offset() or 0)  # the last offsets may hold no record for readers
+                elif error.code() not in PASSING:
+                    raise translated(error)
+            if time.monotonic() > until:
+                raise StoreUnavailable(
+                    STORE, f"{source.topic}/{source.partition} gave {len(records)} records up to {high}"
+                )
+        self._next = (source, at)
+        return records
+
+    def _end(self) -> None:
+        if self._consumer is not None:
+            self._consumer.close()
+
+    def _asking(self) -> AdminClient:
+        if self._admin is None:
+            with translating():
+                self._admin = AdminClient(self._settings.common())
+        return self._admin
+
+    async def _places(self, topic: str) -> list[Place]:
+        """All partitions; their number is fixed, so it is asked once."""
+        admin = self._asking()
+        if topic not in self._partitions:
+            found = await self._thread.run(lambda: admin.list_topics(timeout=self._settings.call_seconds))
+            metadata = found.topics.get(topic)
+            if metadata is None or metadata.error is not None:
+                raise StoreMismatch(STORE, expected=f"topic {topic}", actual="no such topic")
+            self._partitions[topic] = len(metadata.partitions)
+        return [Place(topic, partition) for partition in range(self._partitions[topic])]
+
+    def _configuration(self) -> dict[str, Any]:
+        return self._settings.common() | {
+            # A name is asked for, no group is ever joined and nothing is committed.
+            "group.id": f"{self._settings.client_id}-tail",
+            "enable.auto.commit": False,
+            "enable.auto.offset.store": False,
+            "auto.offset.reset": "earliest",
+            "enable.partition.eof": True,
+            "fetch.message.max.bytes": self._settings.message_bytes_max,
+            "queued.max.messages.kbytes": PREFETCH_KIBIBYTES,
+        }
+
+
+if TYPE_CHECKING:
+    from eventkernel.ports.bus_tail import BusTail
+
+    _: type[BusTail] = KafkaBusTail
