@@ -22,7 +22,6 @@ def test_the_demo_agrees_with_itself_and_again_when_run_again(erx: Erx, tmp_path
         assert "104 streams, 916 events" in ended.output
         assert "all agree" in ended.output
         assert "signing it again is refused: FAILED_PRECONDITION INVALID_STATE_TRANSITION" in ended.output
-        assert ended.errors == ""
 
 
 def test_the_demo_reports_a_read_side_that_lost_rows(erx: Erx, tmp_path: Path) -> None:

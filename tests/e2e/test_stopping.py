@@ -88,7 +88,7 @@ async def ends_by_itself(server: Child) -> None:
     async def ended() -> bool:
         return not server.running
 
-    await eventually("end of the server", ended, seconds=DRAIN_SECONDS + 10)
+    await eventually("end of the server", ended, seconds=DRAIN_SECONDS)
     assert server.process.returncode == 0, server.errors
     assert "stopping" in server.output
 

@@ -46,13 +46,12 @@ def config(
     if as_json:
         typer.echo(json.dumps(shown, indent=2))
         return
-    from rich.console import Console
-    from rich.table import Table
+    from bootstrap.cli.printing import console, listing
 
-    table = Table("setting", "value", "says", box=None)
+    table = listing("setting", "value", "says")
     for name, value in shown.items():
         table.add_row(name, "" if value is None else str(value), Settings.model_fields[name].description or "")
-    Console().print(table)
+    console().print(table)
 
 
 Tenant = Annotated[str, typer.Option(help="Whose data.")]

@@ -13,6 +13,7 @@ from bootstrap import logs
 from bootstrap.audit import Audit, audit
 from bootstrap.cli.auditing import SHOWN_MAX, summary
 from bootstrap.cli.importing import print_report, target_of, with_progress
+from bootstrap.cli.printing import console
 from bootstrap.cli.reading import statistics_tables, status_text, time_text
 from bootstrap.metrics import Metrics
 from bootstrap.roles import ROLES, Process, components
@@ -60,7 +61,7 @@ def demo(settings: Settings) -> None:
     )
     logs.configure(own)
     try:
-        agrees = asyncio.run(_run(own, Console()))
+        agrees = asyncio.run(_run(own, console()))
     except (KernelError, SettingsError, ImportRefused) as error:
         typer.secho(f"demo: {error}", err=True, fg="red")
         raise typer.Exit(1) from error

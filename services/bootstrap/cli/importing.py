@@ -13,6 +13,7 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bootstrap.cli.printing import console, listing
 from bootstrap.roles import profile_of
 from bootstrap.settings import Settings, SettingsError
 from eventkernel_grpc import ClientTls
@@ -87,7 +88,7 @@ def report(work: Import, *, as_json: bool) -> None:
     if as_json:
         typer.echo(json.dumps(report_facts(done), indent=2))
     else:
-        print_report(done, Console())
+        print_report(done, console())
     if not done.complete:
         raise typer.Exit(1)
 
@@ -157,22 +158,22 @@ def report_facts(done: ImportReport) -> dict[str, Any]:
     return facts
 
 
-def print_report(done: ImportReport, console: Console) -> None:
+def print_report(done: ImportReport, out: Console) -> None:
     """The report for people, with each file's outcome where files have one, and each refusal."""
     if done.files:
-        files = Table("file", "outcome", "reason or status", "supplied by rule", box=None)
+        files = listing("file", "outcome", "reason or status", "supplied by rule")
         for f in done.files:
             files.add_row(f.file, f.outcome.value.replace("_", " "), f.reason or f.status, ", ".join(f.supplied))
-        console.print(files)
+        out.print(files)
     table = Table.grid(padding=(0, 2))
     for name, value in report_facts(done).items():
         if name == "refused":
             table.add_row("refused", f"{len(done.refused):,}")
         elif name != "files":
             table.add_row(name.replace("_", " "), f"{value:,}")
-    console.print(table)
+    out.print(table)
     for refused in done.refused:
-        console.print(f"[red]refused[/] {refused.source}: {refused.command}: {refused.reason}: {refused.message}")
+        out.print(f"[red]refused[/] {refused.source}: {refused.command}: {refused.reason}: {refused.message}")
 
 
 def _profile(settings: Settings) -> Any:

@@ -9,10 +9,10 @@ import typer
 from google.protobuf.json_format import MessageToDict
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
-from rich.console import Console
 from rich.table import Table
 
 from bootstrap.cli.clients import metadata, query, run
+from bootstrap.cli.printing import console, listing
 from bootstrap.settings import Settings
 from erx.prescriptions.types.v1 import enums_pb2
 from erx.prescriptions.v1 import prescription_pb2, query_service_pb2, statistics_pb2
@@ -41,7 +41,7 @@ def show(
     if as_json:
         print_json(answer)
         return
-    Console().print(_prescription_table(answer.prescription))
+    console().print(_prescription_table(answer.prescription))
 
 
 def as_of_request(prescription_id: str, at: str, *, recorded: bool) -> query_service_pb2.FetchAsOfRequest:
@@ -81,14 +81,14 @@ def history(settings: Settings, prescription_id: str, *, tenant: str, as_json: b
     if as_json:
         typer.echo(json.dumps([_plain(entry) for entry in entries], indent=2))
         return
-    table = Table("version", "occurred", "recorded", "event", "by", "for", box=None)
+    table = listing("version", "occurred", "recorded", "event", "by", "for")
     for entry in entries:
         e = entry.envelope
         who = f"{e.actor.id} ({e.actor.role})"
         table.add_row(
             str(e.sequence), time_text(e.occurred_at), time_text(e.recorded_at), e.event_type, who, e.actor.organisation
         )
-    Console().print(table)
+    console().print(table)
 
 
 def stats(settings: Settings, *, medications: int, tenant: str, as_json: bool) -> None:
@@ -105,14 +105,14 @@ def stats(settings: Settings, *, medications: int, tenant: str, as_json: bool) -
     if as_json:
         print_json(answer)
         return
-    console = Console()
+    out = console()
     for table in statistics_tables(answer):
-        console.print(table)
+        out.print(table)
 
 
 def statistics_tables(answer: statistics_pb2.FetchStatisticsResponse) -> Iterable[Table]:
     """Totals, statuses, schedules and the medications with the most fills."""
-    totals = Table("", "count", box=None, title="Totals", title_justify="left")
+    totals = listing("", "count", title="Totals")
     for name in (
         "prescriptions",
         "issued",
@@ -125,18 +125,16 @@ def statistics_tables(answer: statistics_pb2.FetchStatisticsResponse) -> Iterabl
     ):
         totals.add_row(name.replace("_", " "), f"{getattr(answer.totals, name):,}")
     yield totals
-    statuses = Table("status", "prescriptions", box=None, title="By status", title_justify="left")
+    statuses = listing("status", "prescriptions", title="By status")
     for status in answer.statuses:
         statuses.add_row(status_text(status.status), f"{status.prescriptions:,}")
     yield statuses
-    schedules = Table("schedule", "prescriptions", box=None, title="By schedule", title_justify="left")
+    schedules = listing("schedule", "prescriptions", title="By schedule")
     for schedule in answer.schedules:
         name = enums_pb2.Schedule.Name(schedule.schedule).removeprefix("SCHEDULE_")
         schedules.add_row(name, f"{schedule.prescriptions:,}")
     yield schedules
-    medicines = Table(
-        "code", "medication", "prescriptions", "fills", box=None, title="By medication", title_justify="left"
-    )
+    medicines = listing("code", "medication", "prescriptions", "fills", title="By medication")
     for medicine in answer.medications:
         coding = medicine.medication
         text = coding.display or medicine.medication_text

@@ -128,7 +128,7 @@ class Erx:
         """Start ``erx ARGUMENTS``; no ``ERX_`` variable of this process is passed on."""
         words = tuple(map(str, arguments))
         place = self.folder / f"{len(self.children):03}-{words[0]}"
-        inherited = {name: value for name, value in os.environ.items() if not name.startswith("ERX_")}
+        inherited = {name: value for name, value in os.environ.items() if not name.startswith(("ERX_", "COLUMNS"))}
         roots = os.pathsep.join((str(ROOT / "libs"), str(ROOT / "services")))
         with place.with_suffix(".out").open("wb") as output, place.with_suffix(".err").open("wb") as errors:
             process = subprocess.Popen(  # noqa: S603 - this very program, with arguments of a test
@@ -137,7 +137,7 @@ class Erx:
                 stdout=output,
                 stderr=errors,
                 cwd=self.folder,
-                env={**inherited, "PYTHONPATH": roots, "COLUMNS": "200", **(environment or {})},
+                env={**inherited, "PYTHONPATH": roots, **(environment or {})},
             )
         child = Child(process, words, place.with_suffix(".out"), place.with_suffix(".err"))
         self.children.append(child)

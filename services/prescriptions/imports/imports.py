@@ -30,6 +30,8 @@ from prescriptions.imports.synthea_plan import SyntheaRules, plan_synthea
 
 CHANNELS = 2
 STILL_SECONDS = 5.0
+RECONNECT_MILLISECONDS = 1_000
+"""How often a server that went away is looked for; left to itself grpc waits up to two minutes."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +134,12 @@ async def _send(
 @asynccontextmanager
 async def _channels(target: Target, count: int) -> AsyncIterator[tuple[grpc.aio.Channel, ...]]:
     # Retries are the sender's alone, and channels to one address share a connection unless each has a pool of its own.
-    options = [*ChannelSettings(attempts_max=1).options(), ("grpc.use_local_subchannel_pool", 1)]
+    options = [
+        *ChannelSettings(attempts_max=1).options(),
+        ("grpc.use_local_subchannel_pool", 1),
+        ("grpc.initial_reconnect_backoff_ms", 100),
+        ("grpc.max_reconnect_backoff_ms", RECONNECT_MILLISECONDS),
+    ]
     credentials = target.tls.credentials() if target.tls else None
     async with AsyncExitStack() as stack:
         channels = []

@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from functools import lru_cache
-from itertools import cycle
+from itertools import count, cycle
 from typing import Any
 
 import grpc
@@ -30,8 +30,10 @@ from prescriptions.imports.report import (
 )
 from prescriptions.imports.requests import request_of
 
-# Made by grpc itself where the service could not say that a retry helps.
-_RETRIABLE = frozenset({grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED})
+# Made by grpc itself where the service could not say that a retry helps; a server cut off while it drains cancels.
+_RETRIABLE = frozenset(
+    {grpc.StatusCode.DEADLINE_EXCEEDED, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED}
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -39,11 +41,13 @@ class SendLimits:
     """How much at a time, and how patient.
 
     ``in_flight`` prescriptions at a time; ``attempts_max`` tries of one call, ``call_seconds`` each, the pause between them
-    doubling from ``pause_seconds`` to ``pause_seconds_max``.
+    doubling from ``pause_seconds`` to ``pause_seconds_max``. A service that has accepted something in this run is there, and
+    is waited for longer: ``attempts_away_max`` tries.
     """
 
     in_flight: int = 64
     attempts_max: int = 12
+    attempts_away_max: int = 60
     call_seconds: float = 30.0
     pause_seconds: float = 0.05
     pause_seconds_max: float = 2.0
@@ -161,18 +165,19 @@ class Sender:
         method = getattr(stub, type(step.command).__name__)
         request = request_of(plan, step, claim_token)
         metadata = self._metadata(step.actor)
-        for attempt in range(1, self._limits.attempts_max + 1):
+        for attempt in count(1):
             try:
                 return await method(request, metadata=metadata, timeout=self._limits.call_seconds)
             except grpc.aio.AioRpcError as error:
                 remote = remote_error(error)
                 if not remote.may_retry and remote.code not in _RETRIABLE:
                     raise remote from error
-                if attempt == self._limits.attempts_max:
+                limits = self._limits
+                if attempt >= (limits.attempts_away_max if tally.accepted else limits.attempts_max):
                     raise TargetLost(self._target, attempts=attempt, cause=str(remote)) from error
                 tally.retries += 1
                 await asyncio.sleep(self._pause(attempt, remote))
-        raise AssertionError("attempts_max is at least 1")
+        raise AssertionError("counting has no end")
 
     def _pause(self, attempt: int, error: RemoteError) -> float:
         doubled = self._limits.pause_seconds * float(2 ** (attempt - 1))
