@@ -91,8 +91,10 @@ class CassandraOutbox:
                 places.setdefault(stream, []).append((bucket, generation))
             found += [PendingStream(StreamId.from_key(key), shard, tuple(sorted(at))) for key, at in places.items()]
             if len(found) > streams_max:
-                self._resume[shard] = found[streams_max - 1].stream.key if found[streams_max - 1].shard == shard else ""
-                return found[:streams_max]
+                found = found[:streams_max]
+                if found[-1].shard == shard:
+                    self._resume[shard] = found[-1].stream.key
+                break
             self._resume[shard] = rows[-1][0] if len(rows) == share else ""
         return found
 
