@@ -1,7 +1,8 @@
 """The tables of a view and the statements that read and change them, from its declaration; and those that all views share.
 
 Every view has two tables: ``<name>_v<version>`` with its rows, led by the tenant, and ``<name>_v<version>__checkpoint`` with
-one row per (tenant, stream). Shared are ``view_catalogue`` (what was prepared, and counters) and ``view_parked`` (lanes).
+one row per (tenant, stream); a generation beside the first adds ``__r<generation>`` to the name. Shared are
+``view_catalogue`` (what was prepared, and counters), ``view_parked`` (lanes), ``view_generations`` and ``view_notes``.
 """
 
 # ruff: noqa: S608 - names pass ``quoted``, values are parameters
@@ -45,12 +46,46 @@ PARKED_COLUMNS = (
     ("parked_at", ColumnType.TIME, False),
 )
 
+GENERATION_COLUMNS = (("view", ColumnType.TEXT, False), ("active", ColumnType.INTEGER, False))
+NOTE_COLUMNS = (
+    ("view", ColumnType.TEXT, False),
+    ("kind", ColumnType.TEXT, False),
+    ("key", ColumnType.TEXT, False),
+    ("body", ColumnType.BYTES, False),
+)
+
 
 def shared_tables(dialect: Dialect) -> tuple[str, ...]:
     """The DDL of the tables that all views share."""
     return (
         _table(dialect, "view_catalogue", CATALOGUE_COLUMNS, ("view",)),
         _table(dialect, "view_parked", PARKED_COLUMNS, ("view", "tenant", "stream", "version")),
+    )
+
+
+def catalogue_tables(dialect: Dialect) -> tuple[str, ...]:
+    """The DDL of what a catalogue keeps: the active generation of each view, and notes."""
+    return (
+        _table(dialect, "view_generations", GENERATION_COLUMNS, ("view",)),
+        _table(dialect, "view_notes", NOTE_COLUMNS, ("view", "kind", "key")),
+    )
+
+
+def behind_statement(dialect: Dialect, ahead: View[Any, Any], view: View[Any, Any]) -> str:
+    """Streams further in one table or its lanes than in the other. Parameters: table ahead, table, count."""
+    there, here, mark = quoted(f"{ahead.table}__checkpoint"), quoted(f"{view.table}__checkpoint"), dialect.placeholder
+    kept = (
+        f"SELECT 1 FROM view_parked p WHERE p.view = {mark} AND p.tenant = l.tenant AND p.stream = l.stream"
+        " AND p.version >= l.version"
+    )
+    return (
+        f"SELECT tenant, stream FROM (SELECT o.tenant, o.stream FROM {there} o LEFT JOIN {here} n"
+        " ON n.tenant = o.tenant AND n.stream = o.stream WHERE o.version > coalesce(n.version, 0)"
+        " UNION SELECT l.tenant, l.stream FROM"
+        f" (SELECT tenant, stream, max(version) AS version FROM view_parked WHERE view = {mark} GROUP BY tenant, stream) l"
+        f" LEFT JOIN {here} n ON n.tenant = l.tenant AND n.stream = l.stream"
+        f" WHERE l.version > coalesce(n.version, 0) AND NOT EXISTS ({kept})"
+        f") AS behind ORDER BY tenant, stream LIMIT {mark}"
     )
 
 

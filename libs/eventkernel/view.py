@@ -12,8 +12,9 @@ Two kinds of table:
 """
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from enum import Enum
+from operator import itemgetter
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from eventkernel.envelope import RecordedEvent
@@ -74,6 +75,9 @@ class ViewStateCodec(Protocol[S]):
 class View(Generic[S, E]):
     """A read model. ``version`` changes with the table's shape or the fold's meaning; each version is a table of its own.
 
+    ``generation`` says which of several tables of this declaration is meant: 0 is the first, rebuilds fill further ones beside
+    it, and None means whichever one answers just now; stores find out inside the transaction or the snapshot that asks.
+
     ``categories`` names the kinds of streams it folds. ``fold(state, event, recorded)`` gets the decoded domain event and
     its envelope; it never refuses. ``rows(state)`` gives the rows by key, without tenant.
     """
@@ -89,6 +93,8 @@ class View(Generic[S, E]):
     fold: Callable[[S, E, RecordedEvent], S]
     rows: Callable[[S], Iterable[Row]]
     codec: ViewStateCodec[S]
+    generation: int | None = None
+    _key_values: Callable[[Row], Any] = field(init=False, repr=False, compare=False)
 
     def __post_init__(self) -> None:
         """Refuse a declaration that no store could carry out."""
@@ -99,6 +105,7 @@ class View(Generic[S, E]):
             raise ValueError(f"view {self.name}: unknown, double or reserved columns {sorted(unknown) or names}")
         if not self.key or any(c.nullable for c in self.columns if c.name in self.key):
             raise ValueError(f"view {self.name}: a key has columns, and none of them may be null")
+        object.__setattr__(self, "_key_values", itemgetter(*self.key))
         if self.kind is TableKind.SUMMED:
             sums = [c for c in self.columns if c.name not in self.key]
             if not sums or any({"stream", "stream_version"} & {*i.columns} for i in self.indexes):
@@ -107,9 +114,18 @@ class View(Generic[S, E]):
                 raise ValueError(f"view {self.name}: columns of a summed view outside its key must be numbers")
 
     @property
+    def base(self) -> str:
+        """The name that all generations share."""
+        return f"{self.name}_v{self.version}"
+
+    @property
     def table(self) -> str:
         """The table's name in every store."""
-        return f"{self.name}_v{self.version}"
+        return f"{self.base}__r{self.generation}" if self.generation else self.base
+
+    def of_generation(self, generation: int) -> "View[S, E]":
+        """This declaration's table of one generation."""
+        return self if self.generation == generation else replace(self, generation=generation)
 
     def column(self, name: str) -> Column:
         """The column of this name."""
@@ -117,7 +133,8 @@ class View(Generic[S, E]):
 
     def key_of(self, row: Row) -> Key:
         """The row's key."""
-        return tuple(row[name] for name in self.key)
+        found = self._key_values(row)
+        return found if len(self.key) > 1 else (found,)
 
     def contribution(self, state: S) -> dict[Key, Row]:
         """What a stream in this state contributes, by key."""

@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 from eventkernel.errors import Divergence, StoreMismatch
 from eventkernel.filters import Query, Row, is_after, matches, sort_rows
 from eventkernel.ids import StreamId
+from eventkernel.ports.view_catalogue import LaneHead, ViewCatalogue, ViewNotes
 from eventkernel.ports.view_store import (
     Checkpoint,
     ParkedEvent,
@@ -40,23 +41,53 @@ class _Table:
     lanes: dict[StreamId, dict[int, ParkedEvent]] = field(default_factory=dict)
     updated_at: datetime | None = None
 
+    def version(self, stream: StreamId) -> int:
+        """How far a stream is folded."""
+        return self.checkpoints.get(stream, NOTHING).version
+
+    def reach(self, stream: StreamId) -> int:
+        """How far a stream is folded or kept in its lane."""
+        return max(self.version(stream), *self.lanes.get(stream, {}), 0)
+
     def copy(self) -> "_Table":
         lanes = {stream: dict(lane) for stream, lane in self.lanes.items()}
         return _Table(self.shape, dict(self.rows), dict(self.checkpoints), lanes, self.updated_at)
+
+
+@dataclass(frozen=True, slots=True)
+class _Kept:
+    """Everything at one moment: tables by name, active generations by base name, notes by (base name, kind) and key."""
+
+    tables: Mapping[str, _Table] = field(default_factory=dict)
+    active: Mapping[str, int] = field(default_factory=dict)
+    notes: Mapping[tuple[str, str], Mapping[str, bytes]] = field(default_factory=dict)
+
+    def name(self, view: View[Any, Any]) -> str:
+        """The name of the table that is meant."""
+        if view.generation is not None:
+            return view.table
+        return view.of_generation(self.active.get(view.base, 0)).table
+
+    def of(self, view: View[Any, Any]) -> _Table:
+        """The table that is meant."""
+        if (name := self.name(view)) not in self.tables:
+            raise StoreMismatch("views", expected=f"table {name}", actual="not prepared")
+        return self.tables[name]
 
 
 class MemoryViewStore:
     """Tables by name; one transaction at a time."""
 
     def __init__(self) -> None:
-        self._tables: dict[str, _Table] = {}
+        self._kept = _Kept()
         self._writing = asyncio.Lock()
 
     async def prepare(self, views: Sequence[View[Any, Any]]) -> None:
         """Make the tables that are missing."""
         for view in views:
             shape = (view.kind, view.columns, view.key)
-            known = self._tables.setdefault(view.table, _Table(shape))
+            known = self._kept.tables.get(view.table) or _Table(shape)
+            self._kept = replace(self._kept, tables={**self._kept.tables, view.table: known})
             if known.shape != shape:
                 raise StoreMismatch("views", expected=f"{view.table} as declared", actual="a table of another shape")
 
@@ -64,14 +95,14 @@ class MemoryViewStore:
     async def transaction(self) -> AsyncIterator[ViewTransaction]:
         """Copies of what is touched, put in place at the end."""
         async with self._writing:
-            transaction = MemoryViewTransaction(self._tables)
+            transaction = MemoryViewTransaction(self._kept)
             yield transaction
-            self._tables = {**self._tables, **transaction.touched}
+            self._kept = transaction.onto(self._kept)
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[ViewReading]:
         """The tables of this moment."""
-        yield MemoryViewReading(self._tables)
+        yield MemoryViewReading(self._kept)
 
     async def status(self, views: Sequence[View[Any, Any]]) -> Sequence[ViewStatus]:
         """Counts per view."""
@@ -81,7 +112,7 @@ class MemoryViewStore:
         """Nothing is held."""
 
     def _status(self, view: View[Any, Any]) -> ViewStatus:
-        table = _of(self._tables, view)
+        table = self._kept.of(view)
         parked = [event for lane in table.lanes.values() for event in lane.values()]
         return ViewStatus(
             view=view.name,
@@ -97,9 +128,27 @@ class MemoryViewStore:
 class MemoryViewTransaction:
     """Works on copies."""
 
-    def __init__(self, tables: Mapping[str, _Table]) -> None:
-        self._tables = tables
-        self.touched: dict[str, _Table] = {}
+    def __init__(self, kept: _Kept) -> None:
+        self._kept = kept
+        self._touched: dict[str, _Table] = {}
+        self._activated: dict[str, int] = {}
+        self._dropped: set[str] = set()
+        self._noted: dict[tuple[str, str], dict[str, bytes]] = {}
+
+    @property
+    def catalogue(self) -> "MemoryViewTransaction":
+        """Itself."""
+        return self
+
+    @property
+    def notes(self) -> "MemoryViewTransaction":
+        """Itself."""
+        return self
+
+    def onto(self, kept: _Kept) -> _Kept:
+        """What there is once everything of this transaction is in place; tables prepared meanwhile stay."""
+        tables = {name: table for name, table in {**kept.tables, **self._touched}.items() if name not in self._dropped}
+        return _Kept(tables, {**kept.active, **self._activated}, {**kept.notes, **self._noted})
 
     async def load(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, Checkpoint]:
         """The checkpoints."""
@@ -111,7 +160,7 @@ class MemoryViewTransaction:
         if not steps:
             return
         table = replace(self._mine(view), updated_at=datetime.now(UTC))
-        self.touched[view.table] = table
+        self._touched[self._name(view)] = table
         for step in steps:
             actual = table.checkpoints.get(step.stream, NOTHING).version
             if actual != step.from_version:
@@ -142,24 +191,74 @@ class MemoryViewTransaction:
         if left:
             lanes[stream] = left
 
+    async def active(self, view: View[Any, Any]) -> int:
+        """The generation that answers."""
+        return self._activated.get(view.base, self._kept.active.get(view.base, 0))
+
+    async def activate(self, view: View[Any, Any], generation: int) -> None:
+        """Let another one answer."""
+        self._now(view.of_generation(generation))
+        self._activated[view.base] = generation
+
+    async def behind(self, ahead: View[Any, Any], view: View[Any, Any], streams_max: int) -> Sequence[StreamId]:
+        """Compares how far each stream reaches."""
+        there, here = self._now(ahead), self._now(view)
+        streams = {*there.checkpoints, *there.lanes}
+        behind = [s for s in streams if there.version(s) > here.version(s) or there.reach(s) > here.reach(s)]
+        return sorted(behind)[:streams_max]
+
+    async def lanes(self, view: View[Any, Any], tenant: str, after: str, lanes_max: int) -> Sequence[LaneHead]:
+        """By the stream's name."""
+        lanes = self._now(view).lanes
+        streams = sorted(s for s in lanes if s.tenant == tenant and s.name > after)
+        return [_lane_head(stream, lanes[stream]) for stream in streams[:lanes_max]]
+
+    async def drop(self, view: View[Any, Any]) -> None:
+        """Forget the table."""
+        if view.generation is None or view.generation == await self.active(view):
+            raise ValueError(f"{view.table} answers queries")
+        self._touched.pop(view.table, None)
+        self._dropped.add(view.table)
+
+    async def put(self, view: View[Any, Any], kind: str, key: str, body: bytes) -> None:
+        """Keep a document."""
+        place = (view.base, kind)
+        self._noted[place] = {**self._noted.get(place, self._kept.notes.get(place, {})), key: body}
+
+    async def all(self, view: View[Any, Any], kind: str) -> Mapping[str, bytes]:
+        """The documents by key."""
+        place = (view.base, kind)
+        return dict(sorted(self._noted.get(place, self._kept.notes.get(place, {})).items()))
+
+    def _name(self, view: View[Any, Any]) -> str:
+        if view.generation is not None or view.base not in self._activated:
+            return self._kept.name(view)
+        return view.of_generation(self._activated[view.base]).table
+
     def _now(self, view: View[Any, Any]) -> _Table:
-        return self.touched.get(view.table) or _of(self._tables, view)
+        name = self._name(view)
+        if name in self._touched:
+            return self._touched[name]
+        if name not in self._kept.tables or name in self._dropped:
+            raise StoreMismatch("views", expected=f"table {name}", actual="not prepared")
+        return self._kept.tables[name]
 
     def _mine(self, view: View[Any, Any]) -> _Table:
-        if view.table not in self.touched:
-            self.touched[view.table] = _of(self._tables, view).copy()
-        return self.touched[view.table]
+        name = self._name(view)
+        if name not in self._touched:
+            self._touched[name] = self._now(view).copy()
+        return self._touched[name]
 
 
 class MemoryViewReading:
     """Reads the tables as they were."""
 
-    def __init__(self, tables: Mapping[str, _Table]) -> None:
-        self._tables = tables
+    def __init__(self, kept: _Kept) -> None:
+        self._kept = kept
 
     async def get(self, view: View[Any, Any], tenant: str, key: Key) -> StoredRow | None:
         """The row under this key."""
-        return _of(self._tables, view).rows.get((tenant, key))
+        return self._kept.of(view).rows.get((tenant, key))
 
     async def select(self, view: View[Any, Any], query: Query) -> Sequence[StoredRow]:
         """A page, by the kernel's own filter and order."""
@@ -176,17 +275,17 @@ class MemoryViewReading:
 
     async def checkpoints(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, Checkpoint]:
         """How far the view is."""
-        known = _of(self._tables, view).checkpoints
+        known = self._kept.of(view).checkpoints
         return {stream: known.get(stream, NOTHING) for stream in streams}
 
     async def scan(self, view: View[Any, Any]) -> AsyncIterator[tuple[StreamId, Checkpoint]]:
         """Every checkpoint, by stream."""
-        for item in sorted(_of(self._tables, view).checkpoints.items(), key=lambda item: item[0]):
+        for item in sorted(self._kept.of(view).checkpoints.items(), key=lambda item: item[0]):
             yield item
 
     def _matching(self, view: View[Any, Any], query: Query) -> list[tuple[StoredRow, Row]]:
         """Matching rows, each with the values that filters see: a row's owner is among them."""
-        rows = [row for (tenant, _), row in _of(self._tables, view).rows.items() if tenant == query.tenant]
+        rows = [row for (tenant, _), row in self._kept.of(view).rows.items() if tenant == query.tenant]
         pairs = [(row, _visible(row)) for row in rows]
         return [(row, values) for row, values in pairs if matches(query.where, values)]
 
@@ -206,10 +305,9 @@ def _visible(row: StoredRow) -> Row:
     return {**row.values, **owner}
 
 
-def _of(tables: Mapping[str, _Table], view: View[Any, Any]) -> _Table:
-    if view.table not in tables:
-        raise StoreMismatch("views", expected=f"table {view.table}", actual="not prepared")
-    return tables[view.table]
+def _lane_head(stream: StreamId, lane: Mapping[int, ParkedEvent]) -> LaneHead:
+    first = lane[min(lane)]
+    return LaneHead(stream, min(lane), max(lane), len(lane), first.error, first.parked_at)
 
 
 def _put_owned(table: _Table, steps: Sequence[StreamChange]) -> None:
@@ -236,4 +334,9 @@ def _add_sums(view: View[Any, Any], table: _Table, steps: Sequence[StreamChange]
 
 
 if TYPE_CHECKING:
-    _: type[ViewStore] = MemoryViewStore
+    _: tuple[type[ViewStore], type[ViewTransaction], type[ViewCatalogue], type[ViewNotes]] = (
+        MemoryViewStore,
+        MemoryViewTransaction,
+        MemoryViewTransaction,
+        MemoryViewTransaction,
+    )

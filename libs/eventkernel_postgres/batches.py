@@ -7,7 +7,7 @@ merge 40,900 / 20,600 / 560, arrays 37,700 / 26,500 / 1,380. Arrays are near the
 
 # ruff: noqa: S608 - made of statements whose names are quoted
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,6 +19,7 @@ from eventkernel.view import ColumnType, TableKind, View
 from eventkernel_postgres.errors import STORE
 
 ROWS_MAX = 5_000
+NO_GENERATIONS: Mapping[str, int] = {}
 
 ARRAYS = {
     ColumnType.TEXT: "text[]",
@@ -60,20 +61,35 @@ class ViewBatches:
 
 
 class PreparedViews:
-    """The statements of every view that was prepared, by table name."""
+    """The statements of every view that was prepared, by base name and generation."""
 
     def __init__(self) -> None:
-        self._batches: dict[str, ViewBatches] = {}
+        self._views: dict[str, View[Any, Any]] = {}
+        self._batches: dict[tuple[str, int], ViewBatches] = {}
+
+    @property
+    def names(self) -> list[str]:
+        """The base names of all views that were prepared."""
+        return sorted(self._views)
 
     def add(self, view: View[Any, Any]) -> None:
         """Remember a view whose tables are there."""
-        self._batches[view.table] = view_batches(view)
+        self._views[view.base] = view
+        self._batches[view.base, view.generation or 0] = view_batches(view.of_generation(view.generation or 0))
 
-    def of(self, view: View[Any, Any]) -> ViewBatches:
-        """The view's statements. Raises ``StoreMismatch`` for one that was not prepared."""
-        batches = self._batches.get(view.table)
+    def of(self, view: View[Any, Any], active: Mapping[str, int] = NO_GENERATIONS) -> ViewBatches:
+        """The statements of the generation that is meant, which without one is the active one.
+
+        Raises ``StoreMismatch`` for a view that was not prepared. Another process may have made the generation, so that it
+        is enough for any of the view to be prepared here.
+        """
+        generation = active.get(view.base, 0) if view.generation is None else view.generation
+        batches = self._batches.get((view.base, generation))
         if batches is None:
-            raise StoreMismatch(STORE, expected=f"table {view.table}", actual="not prepared")
+            if view.base not in self._views:
+                raise StoreMismatch(STORE, expected=f"table {view.table}", actual="not prepared")
+            batches = view_batches(self._views[view.base].of_generation(generation))
+            self._batches[view.base, generation] = batches
         return batches
 
 

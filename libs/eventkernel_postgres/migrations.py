@@ -53,6 +53,23 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
         )
         """,
     ),
+    (
+        """
+        CREATE TABLE view_generations (
+            view TEXT COLLATE "C" PRIMARY KEY,
+            active BIGINT NOT NULL
+        )
+        """,
+        """
+        CREATE TABLE view_notes (
+            view TEXT COLLATE "C" NOT NULL,
+            kind TEXT COLLATE "C" NOT NULL,
+            key TEXT COLLATE "C" NOT NULL,
+            body BYTEA NOT NULL,
+            PRIMARY KEY (view, kind, key)
+        )
+        """,
+    ),
 )
 
 SCHEMA_EXISTS = "SELECT to_regnamespace(%s) IS NOT NULL"

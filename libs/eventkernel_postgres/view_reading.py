@@ -11,42 +11,44 @@ from eventkernel.sql import Statement, count_statement, select_statement
 from eventkernel.sql_dialect import POSTGRES
 from eventkernel.sql_tables import ViewTables
 from eventkernel.view import Key, TableKind, View
-from eventkernel_postgres.batches import PreparedViews
+from eventkernel_postgres.batches import NO_GENERATIONS, PreparedViews
 from eventkernel_postgres.checkpoints import by_tenant, found_checkpoints, read_checkpoint
 from eventkernel_postgres.connection import Session
 from eventkernel_postgres.errors import RowRefused
+from eventkernel_postgres.view_catalogue import SELECT_GENERATIONS
 
 SCAN_ROWS = 1_000
 
 
 class PostgresViewReading:
-    """One trip to the server for each read."""
+    """One trip to the server for each read, and one before the first for the active generations of the snapshot."""
 
     def __init__(self, session: Session, prepared: PreparedViews) -> None:
         self._session = session
         self._prepared = prepared
+        self._active: dict[str, int] | None = None
 
     async def get(self, view: View[Any, Any], tenant: str, key: Key) -> StoredRow | None:
         """One row by its key."""
-        tables = self._prepared.of(view).tables
+        tables = await self._tables(view)
         found = await self._asked(Statement(tables.get, tables.key_parameters(tenant, key)))
         return _stored_row(tables, tenant, found[0]) if found else None
 
     async def select(self, view: View[Any, Any], query: Query) -> Sequence[StoredRow]:
         """A page."""
-        tables = self._prepared.of(view).tables
-        found = await self._asked(select_statement(POSTGRES, view, query))
+        tables = await self._tables(view)
+        found = await self._asked(select_statement(POSTGRES, tables.view, query))
         return [_stored_row(tables, query.tenant, row) for row in found]
 
     async def count(self, view: View[Any, Any], query: Query) -> int:
         """How many match."""
-        self._prepared.of(view)
-        [[found]] = await self._asked(count_statement(POSTGRES, view, query))
+        tables = await self._tables(view)
+        [[found]] = await self._asked(count_statement(POSTGRES, tables.view, query))
         return int(found)
 
     async def checkpoints(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, Checkpoint]:
         """How far the view has folded these streams."""
-        tables = self._prepared.of(view).tables
+        tables = await self._tables(view)
         wanted = sorted(set(streams))
         rows: list[tuple[Any, ...]] = []
         for tenant, names in by_tenant(wanted):
@@ -55,7 +57,7 @@ class PostgresViewReading:
 
     async def scan(self, view: View[Any, Any]) -> AsyncIterator[tuple[StreamId, Checkpoint]]:
         """Every checkpoint by stream, in portions; all of one snapshot."""
-        tables = self._prepared.of(view).tables
+        tables = await self._tables(view)
         last = ("", "")
         while True:
             rows = await self._session.fetch(tables.scan, (*last, SCAN_ROWS))
@@ -65,6 +67,11 @@ class PostgresViewReading:
             if len(rows) < SCAN_ROWS:
                 return
             last = (rows[-1][0], rows[-1][1])
+
+    async def _tables(self, view: View[Any, Any]) -> ViewTables:
+        if view.generation is None and self._active is None:
+            self._active = dict(await self._session.fetch(SELECT_GENERATIONS))
+        return self._prepared.of(view, self._active or NO_GENERATIONS).tables
 
     async def _asked(self, statement: Statement) -> list[tuple[Any, ...]]:
         """The rows. A value that Postgres cannot hold (a text with NUL) is the asker's mistake."""

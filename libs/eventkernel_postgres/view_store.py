@@ -15,11 +15,13 @@ from eventkernel_postgres.connection import Database, Session
 from eventkernel_postgres.errors import STORE
 from eventkernel_postgres.migrations import LOCK, lock_of
 from eventkernel_postgres.settings import PostgresSettings
+from eventkernel_postgres.view_catalogue import SELECT_GENERATIONS
 from eventkernel_postgres.view_reading import PostgresViewReading
 from eventkernel_postgres.view_transaction import PostgresViewTransaction
 
 SELECT_SHAPE = "SELECT shape FROM view_catalogue WHERE view = %s"
 INSERT_VIEW = "INSERT INTO view_catalogue (view, shape) VALUES (%s, %s)"
+INSERT_GENERATION = "INSERT INTO view_generations (view, active) VALUES (%s, 0) ON CONFLICT (view) DO NOTHING"
 SELECT_INDEXES = "SELECT indexname FROM pg_indexes WHERE schemaname = current_schema() AND tablename = %s"
 SELECT_STATUS = """
     SELECT coalesce(sum(streams), 0)::bigint, coalesce(sum(events_applied), 0)::bigint, max(updated_at),
@@ -73,9 +75,10 @@ class PostgresViewStore:
         """Counts per view, from counters that move with the checkpoints."""
         found = []
         async with self._database.reading() as session:
+            active = dict(await session.fetch(SELECT_GENERATIONS))
             for view in views:
-                self._prepared.of(view)
-                [row] = await session.fetch(SELECT_STATUS, (view.table,) * 3)
+                table = self._prepared.of(view, active).tables.view.table
+                [row] = await session.fetch(SELECT_STATUS, (table,) * 3)
                 streams, events, updated_at, parked, error = row
                 found.append(ViewStatus(view.name, view.version, streams, events, parked, error, updated_at))
         return found
@@ -94,6 +97,7 @@ async def _make_tables(session: Session, view: View[Any, Any]) -> None:
         await session.run([Statement(INSERT_VIEW, (view.table, tables.shape))])
     elif known[0][0] != tables.shape:
         raise StoreMismatch(STORE, expected=f"{view.table} as declared here", actual="a table of another shape")
+    await session.run([Statement(INSERT_GENERATION, (view.base,))])
     there = {name for (name,) in await session.fetch(SELECT_INDEXES, (view.table,))}
     await session.run([Statement(text) for text in tables.indexes if text.split('"')[1] not in there])
 

@@ -1,7 +1,7 @@
 """One transaction over rows, checkpoints and lanes.
 
-Locks are taken in one order everywhere, so that transactions wait for one another and do not deadlock: the checkpoints by
-stream, then shared rows by key, then the counters by view.
+Locks are taken in one order everywhere, so that transactions wait for one another and do not deadlock: the active generations,
+the checkpoints by stream, then shared rows by key, then the counters by view.
 """
 
 from collections.abc import Mapping, Sequence
@@ -17,6 +17,7 @@ from eventkernel_postgres import parked_lanes
 from eventkernel_postgres.batches import PreparedViews, ViewBatches
 from eventkernel_postgres.checkpoints import NOTHING, by_tenant, checkpoint_row, found_checkpoints
 from eventkernel_postgres.connection import Session
+from eventkernel_postgres.view_catalogue import PostgresViewCatalogue, PostgresViewNotes
 
 COUNT_APPLIED = """
     INSERT INTO view_progress AS p (view, slot, streams, events_applied, updated_at)
@@ -34,10 +35,12 @@ class PostgresViewTransaction:
         self._prepared = prepared
         self._versions: dict[str, dict[StreamId, int]] = {}
         self._applied: dict[str, tuple[int, int]] = {}
+        self.catalogue = PostgresViewCatalogue(session, prepared)
+        self.notes = PostgresViewNotes(session)
 
     async def load(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, Checkpoint]:
         """The checkpoints, locked. New streams get a row of version 0 first: what is not there cannot be locked."""
-        batches = self._prepared.of(view)
+        batches = await self._of(view)
         wanted = sorted(set(streams))
         if not wanted:
             return {}
@@ -48,15 +51,17 @@ class PostgresViewTransaction:
         for tenant, names in by_tenant(wanted):
             rows += await self._session.fetch(batches.tables.checkpoints_locked, (tenant, names))
         found = found_checkpoints(wanted, rows)
-        self._versions.setdefault(view.table, {}).update({stream: at.version for stream, at in found.items()})
+        self._versions.setdefault(batches.tables.view.table, {}).update(
+            {stream: at.version for stream, at in found.items()}
+        )
         return found
 
     async def save(self, view: View[Any, Any], steps: Sequence[StreamChange]) -> None:
         """One statement a table. Versions are compared with those that this transaction holds locked."""
         if not steps:
             return
-        batches = self._prepared.of(view)
-        versions = self._versions.setdefault(view.table, {})
+        batches = await self._of(view)
+        versions = self._versions.setdefault(batches.tables.view.table, {})
         await self.load(view, [step.stream for step in steps if step.stream not in versions])
         for step in steps:
             actual = versions[step.stream]
@@ -72,32 +77,38 @@ class PostgresViewTransaction:
         statements = list(batches.put_checkpoint.of([checkpoint_row(stream, last[stream]) for stream in sorted(last)]))
         rows = _owned if view.kind is TableKind.OWNED else _summed
         await self._session.run([*statements, *rows(batches, steps)])
-        self._count(view, steps)
+        self._count(batches.tables.view.table, steps)
 
     async def parked(
         self, view: View[Any, Any], streams: Sequence[StreamId]
     ) -> Mapping[StreamId, Sequence[ParkedEvent]]:
         """The lanes."""
-        return await parked_lanes.load(self._session, view.table, streams)
+        return await parked_lanes.load(self._session, await self._table(view), streams)
 
     async def park(self, view: View[Any, Any], events: Sequence[ParkedEvent]) -> None:
         """Add to the lanes."""
-        await parked_lanes.add(self._session, view.table, events)
+        await parked_lanes.add(self._session, await self._table(view), events)
 
     async def unpark(self, view: View[Any, Any], stream: StreamId, up_to: int) -> None:
         """Shorten a lane."""
-        await parked_lanes.shorten(self._session, view.table, stream, up_to)
+        await parked_lanes.shorten(self._session, await self._table(view), stream, up_to)
 
     async def commit(self) -> None:
         """Count what was applied, and commit: the counters are shared rows, so they are locked last and shortly."""
         counts = [Statement(COUNT_APPLIED, (view, *self._applied[view])) for view in sorted(self._applied)]
         await self._session.commit(counts)
 
-    def _count(self, view: View[Any, Any], steps: Sequence[StreamChange]) -> None:
-        streams, events = self._applied.get(view.table, (0, 0))
+    async def _of(self, view: View[Any, Any]) -> ViewBatches:
+        return self._prepared.of(view, await self.catalogue.generations(view))
+
+    async def _table(self, view: View[Any, Any]) -> str:
+        return (await self._of(view)).tables.view.table
+
+    def _count(self, table: str, steps: Sequence[StreamChange]) -> None:
+        streams, events = self._applied.get(table, (0, 0))
         streams += sum(step.from_version == 0 for step in steps)
         events += sum(step.checkpoint.version - step.from_version for step in steps)
-        self._applied[view.table] = (streams, events)
+        self._applied[table] = (streams, events)
 
 
 def _owned(batches: ViewBatches, steps: Sequence[StreamChange]) -> list[Statement]:

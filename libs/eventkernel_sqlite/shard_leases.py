@@ -63,4 +63,5 @@ def _release(owner: str, connection: Connection) -> None:
 
 if TYPE_CHECKING:
     from eventkernel.ports.shard_leases import ShardLeases
+
     _: type[ShardLeases] = SqliteShardLeases

@@ -7,12 +7,14 @@ from typing import Any
 
 from eventkernel.errors import StoreMismatch
 from eventkernel.sql_dialect import SQLITE, decimal_add, decimal_order
-from eventkernel.sql_tables import shared_tables, view_tables
+from eventkernel.sql_tables import catalogue_tables, shared_tables, view_tables
 from eventkernel.view import View
 from eventkernel_sqlite.connection import Schema, open_reader, open_writer
 
 STORE = "views"
-VIEWS_SCHEMA = Schema(store=STORE, application_id=0x65765F76, migrations=(shared_tables(SQLITE),))
+VIEWS_SCHEMA = Schema(
+    store=STORE, application_id=0x65765F76, migrations=(shared_tables(SQLITE), catalogue_tables(SQLITE))
+)
 
 ROWS_IN_STATEMENT = 128
 VARIABLES_MAX = 32_000  # SQLite's own limit is 32,766

@@ -35,17 +35,20 @@ class SqliteViewReading:
 
     async def get(self, view: View[Any, Any], tenant: str, key: Key) -> StoredRow | None:
         """One row by its key."""
-        tables = self._prepared.of(view)
-        parameters = tables.key_parameters(tenant, key)
-        found = self._work(lambda connection: connection.execute(tables.get, parameters).fetchone())
-        return None if found is None else stored_row(tables, tenant, found)
+
+        def work(connection: sqlite3.Connection) -> StoredRow | None:
+            tables = self._prepared.of(connection, view)
+            found = connection.execute(tables.get, tables.key_parameters(tenant, key)).fetchone()
+            return None if found is None else stored_row(tables, tenant, found)
+
+        return self._work(work)
 
     async def select(self, view: View[Any, Any], query: Query) -> Sequence[StoredRow]:
         """A page."""
-        tables = self._prepared.of(view)
-        statement = select_statement(SQLITE, view, query)
 
         def work(connection: sqlite3.Connection) -> list[StoredRow]:
+            tables = self._prepared.of(connection, view)
+            statement = select_statement(SQLITE, tables.view, query)
             rows = connection.execute(statement.text, statement.parameters).fetchall()
             return [stored_row(tables, query.tenant, row) for row in rows]
 
@@ -53,23 +56,25 @@ class SqliteViewReading:
 
     async def count(self, view: View[Any, Any], query: Query) -> int:
         """How many match."""
-        self._prepared.of(view)
-        statement = count_statement(SQLITE, view, query)
-        found: int = await self.run(
-            lambda connection: connection.execute(statement.text, statement.parameters).fetchone()[0]
-        )
-        return found
+
+        def work(connection: sqlite3.Connection) -> int:
+            statement = count_statement(SQLITE, self._prepared.of(connection, view).view, query)
+            found: int = connection.execute(statement.text, statement.parameters).fetchone()[0]
+            return found
+
+        return await self.run(work)
 
     async def checkpoints(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, Checkpoint]:
         """How far the view has folded these streams."""
-        tables = self._prepared.of(view)
-        if len(streams) <= STREAMS_NEAR_MAX:
-            return self._work(lambda connection: load_checkpoints(connection, tables, streams))
-        return await self.run(lambda connection: load_checkpoints(connection, tables, streams))
+
+        def work(connection: sqlite3.Connection) -> Mapping[StreamId, Checkpoint]:
+            return load_checkpoints(connection, self._prepared.of(connection, view), streams)
+
+        return self._work(work) if len(streams) <= STREAMS_NEAR_MAX else await self.run(work)
 
     async def scan(self, view: View[Any, Any]) -> AsyncIterator[tuple[StreamId, Checkpoint]]:
         """Every checkpoint by stream, in portions; all of one snapshot."""
-        tables = self._prepared.of(view)
+        tables = await self.run(lambda connection: self._prepared.of(connection, view))
         last = ("", "")
         while True:
             rows = await self.run(_Scan(tables.scan, (*last, SCAN_ROWS)))

@@ -24,6 +24,7 @@ from eventkernel.ports.outbox import Outbox, OutboxDepth, OutboxRun, PendingStre
 from eventkernel.ports.shard_leases import ShardLeases
 from eventkernel.ports.snapshot_store import Snapshot, SnapshotStore
 from eventkernel.ports.stream_directory import StreamDirectory, StreamHead
+from eventkernel.ports.view_catalogue import LaneHead, ViewCatalogue, ViewNotes
 from eventkernel.ports.view_store import (
     Checkpoint,
     ParkedEvent,
@@ -49,6 +50,7 @@ __all__ = [
     "EventPublisher",
     "EventStore",
     "EventSubscription",
+    "LaneHead",
     "Loaded",
     "Outbox",
     "OutboxDepth",
@@ -66,6 +68,8 @@ __all__ = [
     "StreamHead",
     "TopicPartition",
     "Unknown",
+    "ViewCatalogue",
+    "ViewNotes",
     "ViewReading",
     "ViewStatus",
     "ViewStore",

@@ -10,6 +10,7 @@ from uuid import UUID
 from eventkernel.envelope import RecordedEvent
 from eventkernel.filters import Query, Row
 from eventkernel.ids import StreamId
+from eventkernel.ports.view_catalogue import ViewCatalogue, ViewNotes
 from eventkernel.view import Change, Key, View
 
 
@@ -68,6 +69,14 @@ class ViewStatus:
 
 class ViewTransaction(Protocol):
     """One transaction over rows, checkpoints and lanes: all or nothing, serialisable against others on the same streams."""
+
+    @property
+    def catalogue(self) -> ViewCatalogue:
+        """Generations and lanes, inside this transaction."""
+
+    @property
+    def notes(self) -> ViewNotes:
+        """Documents about views, inside this transaction."""
 
     async def load(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, Checkpoint]:
         """The checkpoints, locked until the end of the transaction, in sorted order of the streams."""

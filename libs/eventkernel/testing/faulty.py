@@ -34,6 +34,8 @@ from eventkernel.ports import (
     StreamChange,
     TopicPartition,
     Unknown,
+    ViewCatalogue,
+    ViewNotes,
     ViewReading,
     ViewStatus,
     ViewStore,
@@ -305,6 +307,14 @@ class _FaultyTransaction:
     def __init__(self, inner: ViewTransaction, refused: Mapping[StreamId, str | None]) -> None:
         self._inner = inner
         self._refused = refused
+
+    @property
+    def catalogue(self) -> ViewCatalogue:
+        return self._inner.catalogue
+
+    @property
+    def notes(self) -> ViewNotes:
+        return self._inner.notes
 
     async def load(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, Checkpoint]:
         return await self._inner.load(view, streams)

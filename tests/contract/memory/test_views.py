@@ -1,5 +1,6 @@
 import pytest
 
+from eventkernel.testing.contracts.view_catalogue import ViewCatalogueContract
 from eventkernel.testing.contracts.view_reading import ViewReadingContract
 from eventkernel.testing.contracts.view_store import ViewStoreContract
 from eventkernel.testing.contracts.views import ViewsUnderTest
@@ -17,4 +18,8 @@ class TestMemoryViewStore(ViewStoreContract):
 
 
 class TestMemoryViewReading(ViewReadingContract):
+    pass
+
+
+class TestMemoryViewCatalogue(ViewCatalogueContract):
     pass

@@ -5,6 +5,7 @@ import psycopg
 import pytest
 
 from eventkernel.testing.contracts.features import Feature
+from eventkernel.testing.contracts.view_catalogue import ViewCatalogueContract
 from eventkernel.testing.contracts.view_reading import ViewReadingContract
 from eventkernel.testing.contracts.view_store import ViewStoreContract
 from eventkernel.testing.contracts.views import ViewsUnderTest
@@ -49,4 +50,8 @@ class TestPostgresViewStore(ViewStoreContract):
 
 
 class TestPostgresViewReading(ViewReadingContract):
+    features = frozenset({Feature.DURABLE})
+
+
+class TestPostgresViewCatalogue(ViewCatalogueContract):
     features = frozenset({Feature.DURABLE})

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from eventkernel.testing.contracts.features import Feature
+from eventkernel.testing.contracts.view_catalogue import ViewCatalogueContract
 from eventkernel.testing.contracts.view_reading import ViewReadingContract
 from eventkernel.testing.contracts.view_store import ViewStoreContract
 from eventkernel.testing.contracts.views import ViewsUnderTest
@@ -43,4 +44,8 @@ class TestSqliteViewStore(ViewStoreContract):
 
 
 class TestSqliteViewReading(ViewReadingContract):
+    features = frozenset({Feature.DURABLE})
+
+
+class TestSqliteViewCatalogue(ViewCatalogueContract):
     features = frozenset({Feature.DURABLE})
