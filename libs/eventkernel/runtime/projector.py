@@ -25,6 +25,7 @@ from eventkernel.ports import (
     ViewStore,
     ViewTransaction,
 )
+from eventkernel.remembered import ByIdentity
 from eventkernel.runtime.cloudevents import BrokenRecord, from_record
 from eventkernel.runtime.stream_fold import Decode, Events, Gap, fold_stream, in_order
 from eventkernel.runtime.view_states import ViewStates
@@ -34,6 +35,9 @@ from eventkernel.view import View
 _log = logging.getLogger(__name__)
 
 E = TypeVar("E")
+
+DECODED_BATCHES = 2
+"""Batches' worth of decoded events that are remembered."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -109,7 +113,8 @@ class Projector(Generic[E]):
         self._subscription = subscription
         self._store = store
         self._journal = journal
-        self._decode = decode
+        # Every view folds the same event, and a batch that failed is folded again: it is decoded once.
+        self._decode: Decode[E] = ByIdentity(decode, DECODED_BATCHES * settings.records_max)
         self._clock = clock
         self._settings = settings
         self._observer = observer
