@@ -1,5 +1,6 @@
 """`erx demo`: the whole loop, told with its counts; a read side that is wrong is found."""
 
+import json
 import re
 import sqlite3
 from contextlib import closing
@@ -33,6 +34,9 @@ def test_the_demo_reports_a_read_side_that_lost_rows(erx: Erx, tmp_path: Path) -
     assert "The counts agree" not in ended.output
     assert re.search(r"RxNorm \d+: the file has \d+ fills, the statistics show \d+", ended.output), ended.output
     assert "prescription_stats" in ended.output
+    audited = erx.run("audit", "--json", "--data", tmp_path / "data" / "demo")
+    assert audited.code == 1
+    assert json.loads(audited.output)["differences"]
 
 
 def took_away_a_row(views: Path) -> bool:

@@ -1,6 +1,7 @@
 """Files in, counts out: imports through the command line into running servers."""
 
 import csv
+import faulthandler
 import json
 import shutil
 from collections import Counter
@@ -74,6 +75,7 @@ def statistics(erx: Erx, server: Child, tenant: str, *, fills: int) -> Any:
 
 @pytest.mark.slow
 async def test_the_whole_set_of_a_hundred_patients_is_imported(erx: Erx, test_data: Path, tmp_path: Path) -> None:
+    faulthandler.cancel_dump_traceback_later()  # it may take longer than any other, and has deadlines of its own
     directory, data = test_data / "synthea-100", tmp_path / "data"
     server = erx.serve(data)
     words: list[str | Path] = ["import", "synthea", directory, "--json", *servers_on(server)]

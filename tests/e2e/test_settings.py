@@ -150,25 +150,3 @@ async def test_two_servers_share_a_data_folder(erx: Erx, tmp_path: Path) -> None
     audited = await settled(data)
     assert (audited.streams, audited.events) == (2, 6)
     assert first.stopped().code == second.stopped().code == 0
-
-
-def test_show_and_history_speak_to_people_and_to_programs(erx: Erx, tmp_path: Path, sample: Path) -> None:
-    server = erx.serve(tmp_path / "data")
-    flags = ("--command-address", server.address("command"), "--query-address", server.address("query"))
-    told = tmp_path / "told"
-    assert erx.run("import", "synthea", sample, "--acknowledgements", told, *flags).code == 0
-    prescription_id = told.read_text().split()[1]
-    shown = settings(erx.run("show", prescription_id, "--json", *flags))
-    assert shown["prescription"]["prescription_id"] == prescription_id
-    before = settings(erx.run("show", prescription_id, "--at", "2", "--json", *flags))
-    assert before["prescription"]["status"] == "PRESCRIPTION_STATUS_SIGNED"
-    events = settings(erx.run("history", prescription_id, "--json", *flags))
-    assert [int(event["envelope"]["sequence"]) for event in events] == list(range(1, len(events) + 1))
-    assert "PrescriptionCreated" in erx.run("history", prescription_id, *flags).output
-    assert prescription_id in erx.run("show", prescription_id, *flags).output
-    assert "Totals" in erx.run("stats", *flags).output
-    gone = erx.run("show", "00000000-0000-4000-8000-000000000000", *flags)
-    assert gone.code == 1
-    assert one_line(gone).startswith("NOT_FOUND: ")
-    assert settings(erx.run("audit", "--json", "--data", tmp_path / "data"))["differences"] == []
-    assert erx.run("show", prescription_id, "--at", "yesterday", *flags).code == 2

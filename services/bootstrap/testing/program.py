@@ -18,6 +18,14 @@ SECONDS = 60.0
 PAUSE_SECONDS = 0.02
 FREE_PORTS = ("--command-address", "127.0.0.1:0", "--query-address", "127.0.0.1:0")
 
+# On Linux the child asks to be killed when the process that started it is gone (prctl, PR_SET_PDEATHSIG), however that ended.
+_WITH_PARENT = """
+import ctypes, os, sys
+if sys.platform == "linux":
+    ctypes.CDLL(None).prctl(1, 9)
+os.execv(sys.argv[1], sys.argv[1:])
+"""
+
 T = TypeVar("T")
 
 
@@ -132,7 +140,7 @@ class Erx:
         roots = os.pathsep.join((str(ROOT / "libs"), str(ROOT / "services")))
         with place.with_suffix(".out").open("wb") as output, place.with_suffix(".err").open("wb") as errors:
             process = subprocess.Popen(  # noqa: S603 - this very program, with arguments of a test
-                [sys.executable, "-P", "-m", "bootstrap", *words],
+                [sys.executable, "-ISc", _WITH_PARENT, sys.executable, "-P", "-m", "bootstrap", *words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
