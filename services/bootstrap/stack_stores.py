@@ -1,0 +1,135 @@
+"""The real stack as ports: the journal on Cassandra, the bus on Kafka, the views on PostgreSQL."""
+
+from contextlib import AsyncExitStack
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from bootstrap.settings import Settings, SettingsError
+from bootstrap.stores import TOPIC, Stores
+from eventkernel.errors import StoreMismatch, StoreUnavailable
+from eventkernel.ports import EventSubscription
+
+if TYPE_CHECKING:
+    from eventkernel_cassandra.connect import Driver
+
+CASSANDRA = "cassandra"
+_CLIENTS: dict[str, "Driver | None"] = {"auto": None, "acsylla": "acsylla", "driver": "cassandra-driver"}
+
+
+async def open_stack(settings: Settings) -> Stores:
+    """Connect to all three, bring their schemas up to date, and make the topic.
+
+    Raises ``StoreUnavailable`` for a store that does not answer, ``StoreMismatch`` for one that cannot be used.
+    """
+    from eventkernel_cassandra.connect import open_session
+    from eventkernel_cassandra.errors import NotExecuted, ServerRefused
+    from eventkernel_cassandra.event_store import CassandraEventStore
+    from eventkernel_cassandra.migrations import migrate
+    from eventkernel_cassandra.outbox import CassandraOutbox
+    from eventkernel_cassandra.settings import ConnectionSettings, Layout, Reach
+    from eventkernel_cassandra.settings import Tls as CassandraTls
+    from eventkernel_cassandra.shard_leases import CassandraShardLeases
+    from eventkernel_cassandra.snapshot_store import CassandraSnapshotStore
+    from eventkernel_cassandra.statements import Statements
+    from eventkernel_cassandra.stream_directory import CassandraStreamDirectory
+    from eventkernel_kafka.bus_tail import KafkaBusTail
+    from eventkernel_kafka.event_publisher import KafkaEventPublisher
+    from eventkernel_kafka.event_subscription import KafkaEventSubscription
+    from eventkernel_kafka.settings import KafkaSettings, Sasl
+    from eventkernel_kafka.settings import Tls as KafkaTls
+    from eventkernel_kafka.topics import Topic, ensure_topic
+    from eventkernel_memory.clock import SystemClock
+    from eventkernel_postgres.settings import PostgresSettings
+    from eventkernel_postgres.view_store import PostgresViewStore
+
+    clock = SystemClock()
+    hosts, port = contact_points(settings.cassandra_contact_points)
+    connection = ConnectionSettings(
+        contact_points=hosts,
+        port=port,
+        username=settings.cassandra_username,
+        password=settings.cassandra_password.get_secret_value() if settings.cassandra_password else "",
+        tls=CassandraTls(_pem(settings.cassandra_ca)) if settings.cassandra_ca else None,
+        reach=Reach.LOCAL if settings.cassandra_serial == "LOCAL_SERIAL" else Reach.GLOBAL,
+    )
+    layout = Layout(shard_count=settings.shard_count)
+    client: Driver | None = _CLIENTS[settings.cassandra_client]
+    async with AsyncExitStack() as opened:
+        try:
+            session = await open_session(connection, client)
+            opened.push_async_callback(session.close)
+            await migrate(
+                session, settings.cassandra_keyspace, layout, clock, replication=settings.cassandra_replication
+            )
+        except NotExecuted as error:
+            raise StoreUnavailable(CASSANDRA, str(error)) from error
+        except ServerRefused as error:
+            raise StoreMismatch(CASSANDRA, expected="a server this program may use", actual=str(error)) from error
+        statements = Statements(settings.cassandra_keyspace)
+
+        password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
+        kafka = KafkaSettings(
+            settings.kafka_bootstrap_servers,
+            tls=KafkaTls(authority=settings.kafka_ca) if settings.kafka_ca else None,
+            sasl=Sasl("SCRAM-SHA-512", settings.kafka_username, password) if settings.kafka_username else None,
+        )
+        replicas = settings.kafka_replication
+        await ensure_topic(
+            kafka,
+            Topic(
+                TOPIC,
+                settings.topic_partitions,
+                replication_factor=replicas,
+                in_sync_replicas_min=max(1, replicas - 1),
+            ),
+        )
+        views = await PostgresViewStore.open(PostgresSettings(settings.postgres_dsn.get_secret_value()))
+        opened.push_async_callback(views.close)
+
+        publisher = KafkaEventPublisher(kafka)
+        opened.push_async_callback(publisher.close)
+        tail = KafkaBusTail(kafka)
+        opened.push_async_callback(tail.close)
+
+        def subscribe() -> EventSubscription:
+            subscription = KafkaEventSubscription(kafka, settings.consumer_group, [TOPIC])
+            closing.push_async_callback(subscription.close)
+            return subscription
+
+        closing = opened.pop_all()
+    outbox = CassandraOutbox(session, statements, layout, clock)
+    return Stores(
+        clock=clock,
+        events=CassandraEventStore(session, statements, layout),
+        snapshots=CassandraSnapshotStore(session, statements),
+        outbox=outbox,
+        leases=CassandraShardLeases(session, statements, settings.cassandra_keyspace),
+        directory=CassandraStreamDirectory(session, statements, layout),
+        publisher=publisher,
+        tail=tail,
+        views=views,
+        subscribe=subscribe,
+        close=closing.aclose,
+        poke=outbox.poke,
+    )
+
+
+def contact_points(listed: str) -> tuple[tuple[str, ...], int]:
+    """Hosts and their one port from ``host:port`` by commas. Raises ``SettingsError``."""
+    hosts, ports = [], set()
+    for item in filter(None, (part.strip() for part in listed.split(","))):
+        host, colon, port = item.rpartition(":")
+        if not colon or not port.isdigit():
+            raise SettingsError(f"cassandra_contact_points: {item!r} is not host:port")
+        hosts.append(host.strip("[]"))
+        ports.add(int(port))
+    if len(ports) != 1:
+        raise SettingsError("cassandra_contact_points: at least one host:port, all with the same port")
+    return tuple(hosts), ports.pop()
+
+
+def _pem(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except OSError as error:
+        raise SettingsError(f"{path}: {error.strerror}") from error
