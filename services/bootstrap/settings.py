@@ -138,6 +138,11 @@ def load(config: Path | None = None, **flags: Any) -> Settings:
         _TomlFile.path = None
 
 
+def with_store(settings: Settings, store: Literal["embedded", "stack"]) -> Settings:
+    """The same settings on another kind of store."""
+    return load(**{**{name: getattr(settings, name) for name in settings.model_fields_set}, "store": store})
+
+
 def as_environment(settings: Settings) -> dict[str, str]:
     """The settings that were given, as variables for another process, secrets in clear."""
     variables = {}

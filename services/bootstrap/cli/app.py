@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bootstrap.cli.options import with_settings
-from bootstrap.settings import Settings, masked
+from bootstrap.settings import Settings, masked, with_store
 from eventkernel.ids import DEFAULT_TENANT
 
 app = typer.Typer(
@@ -65,11 +65,15 @@ app.add_typer(imports, name="import")
 
 @app.command()
 @with_settings
-def demo(settings: Settings) -> None:
-    """Run the whole loop on a bundled sample in a folder of its own, and check that both sides agree."""
+def demo(
+    settings: Settings,
+    *,
+    on_stack: Annotated[bool, typer.Option("--stack", help="On the real stack: --store stack.")] = False,
+) -> None:
+    """Run the whole loop on a bundled sample, apart from other data, and check that both sides agree."""
     from bootstrap.cli.demo import demo as run
 
-    run(settings)
+    run(with_store(settings, "stack") if on_stack else settings)
 
 
 Acknowledgements = Annotated[

@@ -15,6 +15,7 @@ from bootstrap.cli.auditing import SHOWN_MAX, summary
 from bootstrap.cli.importing import print_report, target_of, with_progress
 from bootstrap.cli.printing import console
 from bootstrap.cli.reading import statistics_tables, status_text, time_text
+from bootstrap.cli.stacking import with_local_stack
 from bootstrap.metrics import Metrics
 from bootstrap.roles import ROLES, Process, components
 from bootstrap.settings import Settings, SettingsError, load
@@ -24,6 +25,7 @@ from erx.prescriptions.v1.command_service_pb2_grpc import PrescriptionCommandSer
 from erx.prescriptions.v1.query_service_pb2_grpc import PrescriptionQueryServiceStub
 from eventkernel.envelope import Actor
 from eventkernel.errors import KernelError
+from eventkernel.ids import DEFAULT_TENANT
 from eventkernel.runtime.components import run_until_stopped
 from eventkernel_grpc import RemoteError, call_metadata, channel, remote_errors
 from prescriptions.imports.errors import ImportRefused
@@ -47,9 +49,16 @@ class Said:
 
 
 def demo(settings: Settings) -> None:
-    """Serve, import, read, compare; exit code 1 where the read side disagrees with what went in."""
-    folder = settings.data_dir / "demo"
-    shutil.rmtree(folder, ignore_errors=True)
+    """Serve, import, read, compare; exit code 1 where the read side disagrees with what went in.
+
+    On the embedded store it has a folder of its own, made anew; on the real stack a tenant of its own, where a second run finds
+    what the first one brought.
+    """
+    settings = with_local_stack(settings)
+    folder = settings.data_dir
+    if settings.store == "embedded":
+        folder /= "demo"
+        shutil.rmtree(folder, ignore_errors=True)
     own = load(
         **{
             **settings.model_dump(exclude_unset=True),
@@ -98,6 +107,7 @@ class _Story:
         self._settings = settings
         self._stores = stores
         self._console = console
+        self._tenant = tenant_of(settings)
         self._heard = heard
         self._stop = stop
         self._telling: asyncio.Task[None] | None = None
@@ -115,15 +125,13 @@ class _Story:
 
     async def _tell(self) -> None:
         console, servers = self._console, Said(self._heard["command"], self._heard["query"])
-        console.print(
-            f"Servers: commands on {servers.command}, queries on {servers.query}, data in {self._settings.data_dir}"
-        )
+        console.print(f"Servers: commands on {servers.command}, queries on {servers.query}, {where(self._settings)}")
         console.print(
             f"\n[bold]1. Import[/] {sum(1 for _ in (SAMPLE / 'medications.csv').open()) - 1} medication rows of Synthea"
         )
         done = await self._import(servers)
         console.print("\n[bold]2. Read side[/], once the events have come through outbox, relay and bus")
-        different = await verify_synthea(SAMPLE, target_of(self._settings, servers.query))
+        different = await verify_synthea(SAMPLE, target_of(self._settings, servers.query, self._tenant))
         async with channel(servers.query) as queries, channel(servers.command) as commands:
             answer = await self._statistics(queries)
             different += _sums(done, answer)
@@ -144,7 +152,7 @@ class _Story:
         _farewell(console, self._settings, prescription_id)
 
     async def _import(self, servers: Said) -> ImportReport:
-        target = target_of(self._settings, servers.command)
+        target = target_of(self._settings, servers.command, self._tenant)
         done = await with_progress(lambda tell: import_synthea(SAMPLE, target, progress=tell), Console(stderr=True))
         print_report(done, self._console)
         return done
@@ -161,21 +169,24 @@ class _Story:
     async def _statistics(self, queries: Any) -> statistics_pb2.FetchStatisticsResponse:
         request = statistics_pb2.FetchStatisticsRequest(medication_count_max=MEDICATIONS_SHOWN)
         stub = PrescriptionQueryServiceStub(queries)
-        answer: statistics_pb2.FetchStatisticsResponse = await stub.FetchStatistics(request, metadata=_caller())
+        answer: statistics_pb2.FetchStatisticsResponse = await stub.FetchStatistics(
+            request, metadata=_caller(self._tenant)
+        )
         for table in statistics_tables(answer):
             self._console.print(table)
         return answer
 
     async def _one(self, queries: Any) -> str:
         listed = await queries.FetchAllPrescriptions(
-            query_service_pb2.FetchAllPrescriptionsRequest(page_size=1), metadata=_caller()
+            query_service_pb2.FetchAllPrescriptionsRequest(page_size=1), metadata=_caller(self._tenant)
         )
         prescription_id: str = listed.prescriptions[0].prescription_id
         now = await queries.FetchPrescription(
-            query_service_pb2.FetchPrescriptionRequest(prescription_id=prescription_id), metadata=_caller()
+            query_service_pb2.FetchPrescriptionRequest(prescription_id=prescription_id), metadata=_caller(self._tenant)
         )
         before = await queries.FetchAsOf(
-            query_service_pb2.FetchAsOfRequest(prescription_id=prescription_id, version=2), metadata=_caller()
+            query_service_pb2.FetchAsOfRequest(prescription_id=prescription_id, version=2),
+            metadata=_caller(self._tenant),
         )
         for when, answer in (("now", now.prescription), ("as of version 2", before.prescription)):
             self._console.print(
@@ -195,7 +206,7 @@ class _Story:
         )
         try:
             with remote_errors():
-                await commands.SignPrescription(request, metadata=_caller("prescriber"))
+                await commands.SignPrescription(request, metadata=_caller(self._tenant, "prescriber"))
         except RemoteError as error:
             self._console.print(f"   signing it again is refused: {error.code.name} {error.reason}: {error.message}")
 
@@ -208,18 +219,33 @@ def _sums(done: ImportReport, answer: statistics_pb2.FetchStatisticsResponse) ->
     return tuple(f"{name}: {sent:,} went in, the read side says {read:,}" for name, sent, read in pairs if sent != read)
 
 
-def _caller(role: str = "auditor") -> Any:
-    return call_metadata(actor=Actor(id="demo", role=role))
+def where(settings: Settings) -> str:
+    """Where the data is, for people."""
+    if settings.store == "embedded":
+        return f"data in {settings.data_dir}"
+    return f"on Cassandra {settings.cassandra_contact_points}, Kafka {settings.kafka_bootstrap_servers} and PostgreSQL"
+
+
+def tenant_of(settings: Settings) -> str:
+    """The embedded demo has a folder of its own and needs no tenant of its own."""
+    return DEFAULT_TENANT if settings.store == "embedded" else "demo"
+
+
+def _caller(tenant: str, role: str = "auditor") -> Any:
+    return call_metadata(tenant=tenant, actor=Actor(id="demo", role=role))
 
 
 def _farewell(console: Console, settings: Settings, prescription_id: str) -> None:
     service = "erx.prescriptions.v1.PrescriptionQueryService"
+    embedded = settings.store == "embedded"
+    serve = f"{'' if embedded else '--store stack '}--data {settings.data_dir}"
+    ask = "grpcurl -plaintext" if embedded else f"grpcurl -plaintext -H 'erx-tenant: {tenant_of(settings)}'"
     console.print("\n[bold]4. Try it[/]: serve what was imported, and ask with grpcurl", highlight=False)
     for line in (
-        f"./erx serve --data {settings.data_dir}",
+        f"./erx serve {serve}",
         "grpcurl -plaintext 127.0.0.1:50052 list",
         f"grpcurl -plaintext 127.0.0.1:50052 describe {service}",
-        f'grpcurl -plaintext -d \'{{"prescription_id": "{prescription_id}"}}\' 127.0.0.1:50052 {service}/FetchPrescription',
-        f'grpcurl -plaintext -d \'{{"page_size": 3, "include_total": true}}\' 127.0.0.1:50052 {service}/FetchAllPrescriptions',
+        f'{ask} -d \'{{"prescription_id": "{prescription_id}"}}\' 127.0.0.1:50052 {service}/FetchPrescription',
+        f'{ask} -d \'{{"page_size": 3, "include_total": true}}\' 127.0.0.1:50052 {service}/FetchAllPrescriptions',
     ):
         console.print(f"   {line}", highlight=False, soft_wrap=True, markup=False)
