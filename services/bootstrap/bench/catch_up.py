@@ -1,14 +1,16 @@
-"""How fast a projector catches up, against bare SQLite upserts of as many rows in the same process and on the same disk."""
+"""How fast events get onto the bus and into the views, against bare SQLite upserts in the same process, on the same disk."""
 
 import sqlite3
 import time
 from dataclasses import dataclass
 from pathlib import Path
 
+from bootstrap import collector
 from bootstrap.settings import Settings
-from bootstrap.stores import open_stores
+from bootstrap.stores import SOURCE, TOPIC, Stores, open_stores
 from eventkernel.envelope import RecordedEvent
 from eventkernel.runtime.projector import Projector, ProjectorSettings
+from eventkernel.runtime.relay import Relay, RelaySettings
 from prescriptions.domain.events import Event
 from prescriptions.views import VIEWS
 from prescriptions.wire.events import PrescriptionEventCodec
@@ -19,40 +21,73 @@ _BATCH = 1_000
 
 @dataclass(frozen=True, slots=True)
 class CatchUp:
-    """Events folded per second into all views, and bare upserts per second of one row an event."""
+    """Events published and folded into all views per second, and bare upserts per second of one row an event."""
 
     events: int
+    published_per_second: float
     events_per_second: float
     upserts_per_second: float
 
 
-async def measure(settings: Settings) -> CatchUp:
-    """Fold everything that is on the bus of these settings into fresh views."""
+async def measure(settings: Settings, events: int) -> CatchUp:
+    """Publish all of the journal, which holds so many events, then fold them into fresh views.
+
+    Nothing else may run on these settings' folder, so that what is measured is known to be all of it.
+    """
     stores = await open_stores(settings)
+    try:
+        with collector.relaxed():
+            published_per_second = await _publish(settings, stores, events)
+            folded_per_second = await _fold(settings, stores, events)
+    finally:
+        await stores.close()
+    bare = bare_upserts(settings.data_dir / "bare.db", events)
+    return CatchUp(events, published_per_second, folded_per_second, bare)
+
+
+async def _publish(settings: Settings, stores: Stores, events: int) -> float:
+    relay = Relay(
+        "bench",
+        stores.outbox,
+        stores.publisher,
+        tail=stores.tail,
+        leases=stores.leases,
+        clock=stores.clock,
+        topic=TOPIC,
+        source=SOURCE,
+        wire_name=PrescriptionEventCodec().wire_name,
+        settings=RelaySettings(shard_count=settings.shard_count, events_max=settings.relay_events_max),
+    )
+    published, started = 0, time.perf_counter()
+    while moved := await relay.run_once():
+        published += moved
+    seconds = time.perf_counter() - started
+    waiting = (await stores.outbox.depth()).events
+    if waiting or published != events:
+        raise RuntimeError(f"{published} of {events} events are on the bus, {waiting} wait")
+    return published / seconds
+
+
+async def _fold(settings: Settings, stores: Stores, events: int) -> float:
     codec = PrescriptionEventCodec()
 
     def decode(event: RecordedEvent) -> Event:
         return codec.decode(event.type, event.schema_version, event.data)
 
-    try:
-        await stores.views.prepare(VIEWS)
-        projector = Projector(
-            VIEWS,
-            stores.subscribe(),
-            stores.views,
-            journal=stores.events,
-            decode=decode,
-            clock=stores.clock,
-            settings=ProjectorSettings(records_max=settings.projector_records_max),
-        )
-        events = 0
-        started = time.perf_counter()
-        while taken := await projector.run_once():
-            events += taken
-        seconds = time.perf_counter() - started - ProjectorSettings().poll_seconds
-    finally:
-        await stores.close()
-    return CatchUp(events, events / seconds, bare_upserts(settings.data_dir / "bare.db", events))
+    await stores.views.prepare(VIEWS)
+    projector = Projector(
+        VIEWS,
+        stores.subscribe(),
+        stores.views,
+        journal=stores.events,
+        decode=decode,
+        clock=stores.clock,
+        settings=ProjectorSettings(records_max=settings.projector_records_max),
+    )
+    folded, started = 0, time.perf_counter()
+    while folded < events:
+        folded += await projector.run_once()
+    return folded / (time.perf_counter() - started)
 
 
 def bare_upserts(path: Path, rows: int) -> float:

@@ -2,7 +2,8 @@
 
 KIND is ``echo``, ``creates`` (one command each) or ``commands`` (create, sign and issue a prescription), again and again
 until the seconds are over or so many calls were made. Requests are serialised beforehand where
-they do not change and replies are not parsed, so that the client costs as little as it can. Prints one line of JSON.
+they do not change and replies are not parsed, so that the client costs as little as it can. Prints one line of JSON; in it
+``busy`` is the processor time this process took per second: near 1 the client is the limit, not the server.
 """
 
 import asyncio
@@ -135,7 +136,7 @@ async def main(kind: str, address: str, clients: int, seconds: float, calls_max:
     make = {"echo": echo_work, "creates": creates_work, "commands": commands_work}[kind]
     async with grpc.aio.insecure_channel(address) as channel:
         work = make(channel)
-        await work()
+        made_before = await work()
         del LATENCIES[:]
         done = 0
         ends = time.perf_counter() + seconds
@@ -146,13 +147,17 @@ async def main(kind: str, address: str, clients: int, seconds: float, calls_max:
                 calls = await work()
                 done += calls
 
+        cpu = time.process_time()
         started = time.perf_counter()
         await asyncio.gather(*(client() for _ in range(clients)))
         elapsed = time.perf_counter() - started
+    busy = (time.process_time() - cpu) / elapsed
     ordered = sorted(LATENCIES)
     facts = {
         "calls": done,
+        "made": made_before + done,
         "seconds": elapsed,
+        "busy": busy,
         "p50_ms": ordered[len(ordered) // 2] * 1_000,
         "p99_ms": ordered[int(len(ordered) * 0.99)] * 1_000,
     }

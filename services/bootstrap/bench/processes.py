@@ -71,12 +71,17 @@ async def _ready(process: asyncio.subprocess.Process, arguments: Sequence[str]) 
 
 @dataclass(frozen=True, slots=True)
 class Load:
-    """What several load processes did together."""
+    """What several load processes did together: ``calls`` in the time, ``made`` with those before it.
+
+    ``busy``: processor time per second of the busiest.
+    """
 
     calls: int
+    made: int
     seconds: float
     p50_ms: float
     p99_ms: float
+    busy: float
 
     @property
     def per_second(self) -> float:
@@ -98,9 +103,11 @@ async def load(
     facts = [json.loads(output) for output in outputs]
     return Load(
         calls=sum(fact["calls"] for fact in facts),
+        made=sum(fact["made"] for fact in facts),
         seconds=max(fact["seconds"] for fact in facts),
         p50_ms=max(fact["p50_ms"] for fact in facts),
         p99_ms=max(fact["p99_ms"] for fact in facts),
+        busy=max(fact["busy"] for fact in facts),
     )
 
 
