@@ -173,8 +173,8 @@ def _table(facts: Facts) -> Table:
     crowded = machine["processors"] < 2 + facts["client_processes"]
     table.caption = (
         "Ratios of commands to the echo, of catch-up to the upserts. Busy: processor time a second of the server and of the"
-        f" busiest client. {facts['clients']} clients in {facts['client_processes']} processes; {machine['processors']} processors, load"
-        f" {machine['load_average'][0]}; Python {machine['python']}, SQLite {machine['sqlite']},"
+        f" busiest client. {facts['clients']} clients in {facts['client_processes']} processes; {machine['processors']}"
+        f" processors, load {machine['load_average'][0]}; Python {machine['python']}, SQLite {machine['sqlite']},"
         f" synchronous {machine['synchronous']}."
         + (" Clients and server compete for the processors." if crowded else "")
     )
