@@ -1,0 +1,81 @@
+import asyncio
+from collections.abc import AsyncIterator
+from dataclasses import replace
+from uuid import uuid4
+
+import pytest
+
+from eventkernel.errors import StoreMismatch, StoreUnavailable
+from eventkernel.ports.event_store import Position
+from eventkernel.testing.contracts.journal import append, new_entry, new_stream
+from eventkernel_cassandra.connect import Driver, open_session
+from eventkernel_cassandra.event_store import CassandraEventStore
+from eventkernel_cassandra.migrations import migrate
+from eventkernel_cassandra.schema import NEWEST
+from eventkernel_cassandra.session import CqlSession
+from eventkernel_cassandra.settings import ConnectionSettings, Layout
+from eventkernel_cassandra.statements import statements_of
+from eventkernel_memory.clock import SystemClock
+
+CLOCK = SystemClock()
+
+
+@pytest.fixture
+async def session(settings: ConnectionSettings, driver: Driver) -> AsyncIterator[CqlSession]:
+    opened = await open_session(settings, driver)
+    yield opened
+    await opened.close()
+
+
+@pytest.fixture
+async def new_keyspace(session: CqlSession) -> AsyncIterator[str]:
+    name = f"migrations_{uuid4().hex}"
+    yield name
+    await session.define(f"DROP KEYSPACE IF EXISTS {name}")
+
+
+async def test_processes_that_start_at_once_make_one_schema(
+    session: CqlSession, new_keyspace: str, layout: Layout
+) -> None:
+    await asyncio.gather(*(migrate(session, new_keyspace, layout, CLOCK) for _ in range(3)))
+    await migrate(session, new_keyspace, layout, CLOCK)
+    stream = new_stream()
+    await append(
+        CassandraEventStore(session, statements_of(new_keyspace), layout), stream, Position(0), new_entry(stream)
+    )
+    with pytest.raises(StoreMismatch, match=r"shard_count 8 .* found 4"):
+        await migrate(session, new_keyspace, replace(layout, shard_count=8), CLOCK)
+    with pytest.raises(StoreMismatch, match="bucket_events"):
+        await migrate(session, new_keyspace, replace(layout, bucket_events=10_000), CLOCK)
+    newer = f"INSERT INTO {new_keyspace}.migrations (name, number) VALUES ('step {NEWEST + 1}', 1) IF NOT EXISTS"
+    await session.define(newer)
+    with pytest.raises(StoreMismatch, match="newer"):
+        await migrate(session, new_keyspace, layout, CLOCK)
+
+
+async def test_a_keyspace_that_is_not_there_is_a_mismatch(session: CqlSession, layout: Layout) -> None:
+    stream = new_stream()
+    store = CassandraEventStore(session, statements_of("nobody_made_this"), layout)
+    with pytest.raises(StoreMismatch):
+        await store.append(stream, Position(0), [new_entry(stream)])
+    with pytest.raises(StoreMismatch):
+        await store.load(stream)
+    with pytest.raises(StoreMismatch):
+        await migrate(session, "nobody_made_this", layout, CLOCK, create=False)
+    with pytest.raises(StoreMismatch, match="keyspace of a-z"):
+        await migrate(session, "drop table x;", layout, CLOCK)
+
+
+async def test_a_server_that_is_not_there_is_unavailable(driver: Driver) -> None:
+    with pytest.raises(StoreUnavailable):
+        await open_session(ConnectionSettings(("127.0.0.1",), 1, connect_timeout_seconds=0.5), driver)
+
+
+async def test_a_closed_session_refuses_before_it_sends(session: CqlSession, keyspace: str) -> None:
+    await session.close()
+    await session.close()
+    statements = statements_of(keyspace)
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await session.read(statements.select_statics, ["default/order-1", 0])
+    with pytest.raises(StoreUnavailable, match="closed"):
+        await session.define("nothing")
