@@ -84,7 +84,10 @@ async def whole_life(c: Caller) -> Any:
 
     other = await c.write()
     await c.do("SignPrescription", **signing(other.prescription))
-    await c.do("CancelPrescription", prescription_id=other.prescription.prescription_id, reason=reason_to(stories.WHY))
+    withdrawn = {"prescription_id": other.prescription.prescription_id}
+    cancelled = await c.do("CancelPrescription", reason=reason_to(stories.WHY), **withdrawn)
+    seen = await c.ask("FetchPrescription", token=cancelled.token, **withdrawn)
+    assert seen.prescription.status == PrescriptionStatus.PRESCRIPTION_STATUS_CANCELLED
     return completed
 
 
