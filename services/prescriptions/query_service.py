@@ -2,8 +2,9 @@
 
 from typing import Any
 
+from erx.prescriptions.v1 import dispenses_pb2, statistics_pb2
 from erx.prescriptions.v1 import query_service_pb2 as q
-from erx.prescriptions.v1 import statistics_pb2
+from erx.prescriptions.v1 import worklists_pb2 as wl
 from erx.prescriptions.v1.query_service_pb2_grpc import (
     PrescriptionQueryServiceServicer,
     add_PrescriptionQueryServiceServicer_to_server,
@@ -13,12 +14,16 @@ from eventkernel.runtime.consistency import ViewProgress
 from eventkernel_grpc import GrpcServer
 from eventkernel_grpc.call import current_call
 from eventkernel_grpc.pages import PageTokens
+from prescriptions.queries.dispenses import fetch_dispenses
+from prescriptions.queries.expiring import fetch_expiring_soon
 from prescriptions.queries.freshness import Freshnesses
+from prescriptions.queries.inbox import fetch_by_prescriber
 from prescriptions.queries.listing import fetch_all_prescriptions
 from prescriptions.queries.log import fetch_as_of, fetch_history
 from prescriptions.queries.medications import fetch_medication_list
 from prescriptions.queries.one import fetch_prescription
 from prescriptions.queries.queue import fetch_pharmacy_queue
+from prescriptions.queries.refills import fetch_due_refills
 from prescriptions.queries.sources import Sources
 from prescriptions.queries.statistics import fetch_statistics
 from prescriptions.queries.status import projection_status
@@ -63,6 +68,22 @@ class PrescriptionQueryService(PrescriptionQueryServiceServicer):
     async def FetchPharmacyQueue(self, request: q.FetchPharmacyQueueRequest, context: Any) -> Any:  # noqa: N802
         """What a pharmacy has to do."""
         return await fetch_pharmacy_queue(self._sources, current_call(), request)
+
+    async def FetchByPrescriber(self, request: wl.FetchByPrescriberRequest, context: Any) -> Any:  # noqa: N802
+        """What waits for a prescriber."""
+        return await fetch_by_prescriber(self._sources, current_call(), request)
+
+    async def FetchExpiringSoon(self, request: wl.FetchExpiringSoonRequest, context: Any) -> Any:  # noqa: N802
+        """What runs out of time soon."""
+        return await fetch_expiring_soon(self._sources, current_call(), request)
+
+    async def FetchDueRefills(self, request: wl.FetchDueRefillsRequest, context: Any) -> Any:  # noqa: N802
+        """Whose next fill falls due."""
+        return await fetch_due_refills(self._sources, current_call(), request)
+
+    async def FetchDispenses(self, request: dispenses_pb2.FetchDispensesRequest, context: Any) -> Any:  # noqa: N802
+        """What was handed out."""
+        return await fetch_dispenses(self._sources, current_call(), request)
 
     async def FetchHistory(self, request: q.FetchHistoryRequest, context: Any) -> Any:  # noqa: N802
         """The events of one prescription."""

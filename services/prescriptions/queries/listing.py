@@ -13,7 +13,7 @@ from eventkernel_grpc.call import CallContext
 from eventkernel_grpc.pages import page_size
 from eventkernel_grpc.wire_types import from_timestamp
 from prescriptions.queries.consistency import answering, demand_of
-from prescriptions.queries.sources import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Sources
+from prescriptions.queries.sources import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PHARMACY_COLUMNS, Sources
 from prescriptions.views.prescription_view import PRESCRIPTION_VIEW, code_filter, record_of, text_filter
 from prescriptions.wire.query_replies import record_to
 from prescriptions.wire.values import SCHEDULE_FROM, STATUS_FROM
@@ -24,7 +24,6 @@ _ORDERED_BY: Final = {
     filters_pb2.PRESCRIPTION_ORDER_ISSUE_TIME: "issued_at",
     filters_pb2.PRESCRIPTION_ORDER_EXPIRE_TIME: "expires_at",
 }
-_PHARMACY_COLUMNS: Final = ("holder_id", "nominated_id", "dispenser_id")
 
 
 async def fetch_all_prescriptions(
@@ -58,7 +57,7 @@ def filter_from(asked: filters_pb2.PrescriptionFilter) -> Filter:
     ids = {column: getattr(asked, column) for column in ("patient_id", "prescriber_id", "group_id")}
     parts += [Eq(column, value) for column, value in ids.items() if value]
     if asked.pharmacy_id:
-        parts.append(AnyOf(tuple(Eq(column, asked.pharmacy_id) for column in _PHARMACY_COLUMNS)))
+        parts.append(AnyOf(tuple(Eq(column, asked.pharmacy_id) for column in PHARMACY_COLUMNS)))
     if asked.medication_code:
         parts.append(code_filter(asked.medication_code, asked.medication_system))
     elif asked.medication_system:

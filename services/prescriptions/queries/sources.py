@@ -18,6 +18,8 @@ CATEGORY: Final = "prescription"
 
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 200
+PHARMACY_COLUMNS: Final = ("holder_id", "nominated_id", "dispenser_id")
+"""Of ``prescription_view``: who holds it, for whom it is meant, who dispensed last; a pharmacy is looked for in any of them."""
 SCAN_ROWS_MAX: Final = 1_000
 """Rows read in one statement where all that match are needed."""
 

@@ -4,16 +4,18 @@ import re
 from functools import lru_cache
 from typing import Any, Final
 
-from eventkernel.filters import Contains, Filter, IsNull, Row
+from eventkernel.filters import Contains, Filter, In, IsNull, Row
 from eventkernel.view import Column, ColumnType, Index, TableKind, View
 from prescriptions.domain.events import Event
-from prescriptions.domain.state import Prescription
+from prescriptions.domain.state import LIVE, Prescription
 from prescriptions.domain.values import Coding, PrescriptionContent
 from prescriptions.views.record import CATEGORIES, NOTHING, RECORD_CODEC, STEPS_MAX, PrescriptionRecord, fold
 from prescriptions.views.supply import pharmacy_key
 
 _HAS_ISSUED: Final = IsNull("issued_at", null=False)
 _HAS_EXPIRY: Final = IsNull("expires_at", null=False)
+IS_LIVE: Final = In("status", tuple(sorted(status.name for status in LIVE)))
+"""Released and not at an end. A filter with this very part finds the index of what is about to expire."""
 
 
 @lru_cache(STEPS_MAX)
@@ -54,9 +56,9 @@ def codes_text(codings: tuple[Coding, ...]) -> str:
     return "".join(f"\n{_exact(coding.code)}\t{_exact(coding.system)}\n" for coding in codings)
 
 
-def code_filter(code: str, system: str = "") -> Filter:
-    """Prescriptions with this code, in any system or in this one."""
-    return Contains("medication_codes", f"\n{_exact(code)}\t" + (f"{_exact(system)}\n" if system else ""))
+def code_filter(code: str, system: str = "", *, column: str = "medication_codes") -> Filter:
+    """Rows with this code, in any system or in this one."""
+    return Contains(column, f"\n{_exact(code)}\t" + (f"{_exact(system)}\n" if system else ""))
 
 
 def search_text(content: PrescriptionContent) -> str:
@@ -123,6 +125,7 @@ PRESCRIPTION_VIEW: Final[View[PrescriptionRecord, Event]] = View(
         _by_known("group_id"),
         Index(("issued_at", "prescription_id"), where=_HAS_ISSUED),
         Index(("expires_at", "prescription_id"), where=_HAS_EXPIRY),
+        Index(("expires_at", "prescription_id"), where=IS_LIVE),
     ),
     initial=NOTHING,
     fold=fold,

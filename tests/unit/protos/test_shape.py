@@ -10,24 +10,28 @@ from erx.prescriptions.events.v3 import content_pb2, dispensing_pb2, event_pb2, 
 from erx.prescriptions.types.v1 import enums_pb2
 from erx.prescriptions.v1 import (
     command_service_pb2,
+    dispenses_pb2,
     dispensing_commands_pb2,
     filters_pb2,
     lifecycle_commands_pb2,
     prescription_pb2,
     query_service_pb2,
     statistics_pb2,
+    worklists_pb2,
 )
 
 COMMANDS = command_service_pb2.DESCRIPTOR.services_by_name["PrescriptionCommandService"]
 QUERIES = query_service_pb2.DESCRIPTOR.services_by_name["PrescriptionQueryService"]
 INTERFACE_FILES = (
     command_service_pb2.DESCRIPTOR,
+    dispenses_pb2.DESCRIPTOR,
     dispensing_commands_pb2.DESCRIPTOR,
     filters_pb2.DESCRIPTOR,
     lifecycle_commands_pb2.DESCRIPTOR,
     prescription_pb2.DESCRIPTOR,
     query_service_pb2.DESCRIPTOR,
     statistics_pb2.DESCRIPTOR,
+    worklists_pb2.DESCRIPTOR,
 )
 LOG_FILES = (
     envelope_pb2.DESCRIPTOR,

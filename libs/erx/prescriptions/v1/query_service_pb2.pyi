@@ -142,6 +142,8 @@ class FetchAllPrescriptionsRequest(_message.Message):
     ORDER_BY_FIELD_NUMBER: _builtins.int
     DIRECTION_FIELD_NUMBER: _builtins.int
     INCLUDE_TOTAL_FIELD_NUMBER: _builtins.int
+    OCCURRED_TIME_FIELD_NUMBER: _builtins.int
+    RECORDED_TIME_FIELD_NUMBER: _builtins.int
     token: _builtins.bytes
     """What the answer has to have seen; empty = nothing in particular."""
     consistency: _consistency_pb2.ConsistencyMode.ValueType
@@ -160,6 +162,14 @@ class FetchAllPrescriptionsRequest(_message.Message):
     def filter(self) -> _filters_pb2.PrescriptionFilter:
         """Which; absent = all."""
 
+    @_builtins.property
+    def occurred_time(self) -> _timestamp_pb2.Timestamp:
+        """The moment by the time events took effect: what was so then, by all that is known today."""
+
+    @_builtins.property
+    def recorded_time(self) -> _timestamp_pb2.Timestamp:
+        """The moment by the time events were recorded: what was known then."""
+
     def __init__(
         self,
         *,
@@ -171,12 +181,16 @@ class FetchAllPrescriptionsRequest(_message.Message):
         order_by: _filters_pb2.PrescriptionOrder.ValueType = ...,
         direction: _filters_pb2.SortDirection.ValueType = ...,
         include_total: _builtins.bool = ...,
+        occurred_time: _timestamp_pb2.Timestamp | None = ...,
+        recorded_time: _timestamp_pb2.Timestamp | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter", "occurred_time", b"occurred_time", "point", b"point", "recorded_time", b"recorded_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "direction", b"direction", "filter", b"filter", "include_total", b"include_total", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "direction", b"direction", "filter", b"filter", "include_total", b"include_total", "occurred_time", b"occurred_time", "order_by", b"order_by", "page_size", b"page_size", "page_token", b"page_token", "point", b"point", "recorded_time", b"recorded_time", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
-    def WhichOneof(self, oneof_group: _Never) -> None: ...
+    _WhichOneofReturnType_point: _TypeAlias = _typing.Literal["occurred_time", "recorded_time"]  # noqa: Y015
+    _WhichOneofArgType_point: _TypeAlias = _typing.Literal["point", b"point"]  # noqa: Y015
+    def WhichOneof(self, oneof_group: _WhichOneofArgType_point) -> _WhichOneofReturnType_point | None: ...
 
 Global___FetchAllPrescriptionsRequest: _TypeAlias = FetchAllPrescriptionsRequest  # noqa: Y015
 

@@ -3,8 +3,10 @@
 import grpc
 import warnings
 
+from erx.prescriptions.v1 import dispenses_pb2 as erx_dot_prescriptions_dot_v1_dot_dispenses__pb2
 from erx.prescriptions.v1 import query_service_pb2 as erx_dot_prescriptions_dot_v1_dot_query__service__pb2
 from erx.prescriptions.v1 import statistics_pb2 as erx_dot_prescriptions_dot_v1_dot_statistics__pb2
+from erx.prescriptions.v1 import worklists_pb2 as erx_dot_prescriptions_dot_v1_dot_worklists__pb2
 
 GRPC_GENERATED_VERSION = '1.85.1'
 GRPC_VERSION = grpc.__version__
@@ -56,6 +58,26 @@ class PrescriptionQueryServiceStub:
                 '/erx.prescriptions.v1.PrescriptionQueryService/FetchPharmacyQueue',
                 request_serializer=erx_dot_prescriptions_dot_v1_dot_query__service__pb2.FetchPharmacyQueueRequest.SerializeToString,
                 response_deserializer=erx_dot_prescriptions_dot_v1_dot_query__service__pb2.FetchPharmacyQueueResponse.FromString,
+                _registered_method=True)
+        self.FetchByPrescriber = channel.unary_unary(
+                '/erx.prescriptions.v1.PrescriptionQueryService/FetchByPrescriber',
+                request_serializer=erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchByPrescriberRequest.SerializeToString,
+                response_deserializer=erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchByPrescriberResponse.FromString,
+                _registered_method=True)
+        self.FetchExpiringSoon = channel.unary_unary(
+                '/erx.prescriptions.v1.PrescriptionQueryService/FetchExpiringSoon',
+                request_serializer=erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchExpiringSoonRequest.SerializeToString,
+                response_deserializer=erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchExpiringSoonResponse.FromString,
+                _registered_method=True)
+        self.FetchDueRefills = channel.unary_unary(
+                '/erx.prescriptions.v1.PrescriptionQueryService/FetchDueRefills',
+                request_serializer=erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchDueRefillsRequest.SerializeToString,
+                response_deserializer=erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchDueRefillsResponse.FromString,
+                _registered_method=True)
+        self.FetchDispenses = channel.unary_unary(
+                '/erx.prescriptions.v1.PrescriptionQueryService/FetchDispenses',
+                request_serializer=erx_dot_prescriptions_dot_v1_dot_dispenses__pb2.FetchDispensesRequest.SerializeToString,
+                response_deserializer=erx_dot_prescriptions_dot_v1_dot_dispenses__pb2.FetchDispensesResponse.FromString,
                 _registered_method=True)
         self.FetchHistory = channel.unary_unary(
                 '/erx.prescriptions.v1.PrescriptionQueryService/FetchHistory',
@@ -112,6 +134,34 @@ class PrescriptionQueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def FetchByPrescriber(self, request, context):
+        """Lists what waits for a prescriber: drafts to sign, signed ones to release, released ones that nobody took.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchExpiringSoon(self, request, context):
+        """Lists prescriptions that run out of time soon, the first one first.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchDueRefills(self, request, context):
+        """Lists prescriptions whose next fill falls due.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchDispenses(self, request, context):
+        """Lists what was handed out, by product, lot, pharmacy and day.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def FetchHistory(self, request, context):
         """Lists the events of one prescription: who did what, when.
         """
@@ -162,6 +212,26 @@ def add_PrescriptionQueryServiceServicer_to_server(servicer, server):
                     servicer.FetchPharmacyQueue,
                     request_deserializer=erx_dot_prescriptions_dot_v1_dot_query__service__pb2.FetchPharmacyQueueRequest.FromString,
                     response_serializer=erx_dot_prescriptions_dot_v1_dot_query__service__pb2.FetchPharmacyQueueResponse.SerializeToString,
+            ),
+            'FetchByPrescriber': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchByPrescriber,
+                    request_deserializer=erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchByPrescriberRequest.FromString,
+                    response_serializer=erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchByPrescriberResponse.SerializeToString,
+            ),
+            'FetchExpiringSoon': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchExpiringSoon,
+                    request_deserializer=erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchExpiringSoonRequest.FromString,
+                    response_serializer=erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchExpiringSoonResponse.SerializeToString,
+            ),
+            'FetchDueRefills': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchDueRefills,
+                    request_deserializer=erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchDueRefillsRequest.FromString,
+                    response_serializer=erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchDueRefillsResponse.SerializeToString,
+            ),
+            'FetchDispenses': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchDispenses,
+                    request_deserializer=erx_dot_prescriptions_dot_v1_dot_dispenses__pb2.FetchDispensesRequest.FromString,
+                    response_serializer=erx_dot_prescriptions_dot_v1_dot_dispenses__pb2.FetchDispensesResponse.SerializeToString,
             ),
             'FetchHistory': grpc.unary_unary_rpc_method_handler(
                     servicer.FetchHistory,
@@ -294,6 +364,114 @@ class PrescriptionQueryService:
             '/erx.prescriptions.v1.PrescriptionQueryService/FetchPharmacyQueue',
             erx_dot_prescriptions_dot_v1_dot_query__service__pb2.FetchPharmacyQueueRequest.SerializeToString,
             erx_dot_prescriptions_dot_v1_dot_query__service__pb2.FetchPharmacyQueueResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchByPrescriber(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/erx.prescriptions.v1.PrescriptionQueryService/FetchByPrescriber',
+            erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchByPrescriberRequest.SerializeToString,
+            erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchByPrescriberResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchExpiringSoon(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/erx.prescriptions.v1.PrescriptionQueryService/FetchExpiringSoon',
+            erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchExpiringSoonRequest.SerializeToString,
+            erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchExpiringSoonResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchDueRefills(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/erx.prescriptions.v1.PrescriptionQueryService/FetchDueRefills',
+            erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchDueRefillsRequest.SerializeToString,
+            erx_dot_prescriptions_dot_v1_dot_worklists__pb2.FetchDueRefillsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchDispenses(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/erx.prescriptions.v1.PrescriptionQueryService/FetchDispenses',
+            erx_dot_prescriptions_dot_v1_dot_dispenses__pb2.FetchDispensesRequest.SerializeToString,
+            erx_dot_prescriptions_dot_v1_dot_dispenses__pb2.FetchDispensesResponse.FromString,
             options,
             channel_credentials,
             insecure,

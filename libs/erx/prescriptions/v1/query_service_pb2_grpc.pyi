@@ -4,8 +4,10 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from erx.prescriptions.v1 import dispenses_pb2 as _dispenses_pb2
 from erx.prescriptions.v1 import query_service_pb2 as _query_service_pb2
 from erx.prescriptions.v1 import statistics_pb2 as _statistics_pb2
+from erx.prescriptions.v1 import worklists_pb2 as _worklists_pb2
 from grpc import aio as _aio
 import abc as _abc_1
 import grpc as _grpc
@@ -44,6 +46,14 @@ class PrescriptionQueryServiceStub:
     """Lists what a patient takes, one row for each medication."""
     FetchPharmacyQueue: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.FetchPharmacyQueueRequest, _query_service_pb2.FetchPharmacyQueueResponse]
     """Lists what a pharmacy can claim, holds, owes or has coming due, the oldest first."""
+    FetchByPrescriber: _grpc.UnaryUnaryMultiCallable[_worklists_pb2.FetchByPrescriberRequest, _worklists_pb2.FetchByPrescriberResponse]
+    """Lists what waits for a prescriber: drafts to sign, signed ones to release, released ones that nobody took."""
+    FetchExpiringSoon: _grpc.UnaryUnaryMultiCallable[_worklists_pb2.FetchExpiringSoonRequest, _worklists_pb2.FetchExpiringSoonResponse]
+    """Lists prescriptions that run out of time soon, the first one first."""
+    FetchDueRefills: _grpc.UnaryUnaryMultiCallable[_worklists_pb2.FetchDueRefillsRequest, _worklists_pb2.FetchDueRefillsResponse]
+    """Lists prescriptions whose next fill falls due."""
+    FetchDispenses: _grpc.UnaryUnaryMultiCallable[_dispenses_pb2.FetchDispensesRequest, _dispenses_pb2.FetchDispensesResponse]
+    """Lists what was handed out, by product, lot, pharmacy and day."""
     FetchHistory: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.FetchHistoryRequest, _query_service_pb2.FetchHistoryResponse]
     """Lists the events of one prescription: who did what, when."""
     FetchAsOf: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.FetchAsOfRequest, _query_service_pb2.FetchAsOfResponse]
@@ -68,6 +78,14 @@ class PrescriptionQueryServiceAsyncStub(PrescriptionQueryServiceStub):
     """Lists what a patient takes, one row for each medication."""
     FetchPharmacyQueue: _aio.UnaryUnaryMultiCallable[_query_service_pb2.FetchPharmacyQueueRequest, _query_service_pb2.FetchPharmacyQueueResponse]  # type: ignore[assignment]
     """Lists what a pharmacy can claim, holds, owes or has coming due, the oldest first."""
+    FetchByPrescriber: _aio.UnaryUnaryMultiCallable[_worklists_pb2.FetchByPrescriberRequest, _worklists_pb2.FetchByPrescriberResponse]  # type: ignore[assignment]
+    """Lists what waits for a prescriber: drafts to sign, signed ones to release, released ones that nobody took."""
+    FetchExpiringSoon: _aio.UnaryUnaryMultiCallable[_worklists_pb2.FetchExpiringSoonRequest, _worklists_pb2.FetchExpiringSoonResponse]  # type: ignore[assignment]
+    """Lists prescriptions that run out of time soon, the first one first."""
+    FetchDueRefills: _aio.UnaryUnaryMultiCallable[_worklists_pb2.FetchDueRefillsRequest, _worklists_pb2.FetchDueRefillsResponse]  # type: ignore[assignment]
+    """Lists prescriptions whose next fill falls due."""
+    FetchDispenses: _aio.UnaryUnaryMultiCallable[_dispenses_pb2.FetchDispensesRequest, _dispenses_pb2.FetchDispensesResponse]  # type: ignore[assignment]
+    """Lists what was handed out, by product, lot, pharmacy and day."""
     FetchHistory: _aio.UnaryUnaryMultiCallable[_query_service_pb2.FetchHistoryRequest, _query_service_pb2.FetchHistoryResponse]  # type: ignore[assignment]
     """Lists the events of one prescription: who did what, when."""
     FetchAsOf: _aio.UnaryUnaryMultiCallable[_query_service_pb2.FetchAsOfRequest, _query_service_pb2.FetchAsOfResponse]  # type: ignore[assignment]
@@ -113,6 +131,38 @@ class PrescriptionQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_query_service_pb2.FetchPharmacyQueueResponse, _abc.Awaitable[_query_service_pb2.FetchPharmacyQueueResponse]]:
         """Lists what a pharmacy can claim, holds, owes or has coming due, the oldest first."""
+
+    @_abc_1.abstractmethod
+    def FetchByPrescriber(
+        self,
+        request: _worklists_pb2.FetchByPrescriberRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worklists_pb2.FetchByPrescriberResponse, _abc.Awaitable[_worklists_pb2.FetchByPrescriberResponse]]:
+        """Lists what waits for a prescriber: drafts to sign, signed ones to release, released ones that nobody took."""
+
+    @_abc_1.abstractmethod
+    def FetchExpiringSoon(
+        self,
+        request: _worklists_pb2.FetchExpiringSoonRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worklists_pb2.FetchExpiringSoonResponse, _abc.Awaitable[_worklists_pb2.FetchExpiringSoonResponse]]:
+        """Lists prescriptions that run out of time soon, the first one first."""
+
+    @_abc_1.abstractmethod
+    def FetchDueRefills(
+        self,
+        request: _worklists_pb2.FetchDueRefillsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_worklists_pb2.FetchDueRefillsResponse, _abc.Awaitable[_worklists_pb2.FetchDueRefillsResponse]]:
+        """Lists prescriptions whose next fill falls due."""
+
+    @_abc_1.abstractmethod
+    def FetchDispenses(
+        self,
+        request: _dispenses_pb2.FetchDispensesRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_dispenses_pb2.FetchDispensesResponse, _abc.Awaitable[_dispenses_pb2.FetchDispensesResponse]]:
+        """Lists what was handed out, by product, lot, pharmacy and day."""
 
     @_abc_1.abstractmethod
     def FetchHistory(
