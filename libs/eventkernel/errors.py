@@ -13,6 +13,7 @@
     ├── StoreUnavailable        a store or the bus did not answer; nothing was changed
     ├── StoreMismatch           wrong keyspace, password, or a schema newer than this program
     ├── Overloaded              a named limit is full; try again later
+    ├── ConsumerTooSlow         a stream's reader left too much waiting; it resumes from the last token
     ├── PublishFailed           the bus did not acknowledge everything; nothing may be assumed of the rest
     ├── TokenNotReached         the view did not reach the token before the deadline
     ├── BadPageToken            a page token is broken or belongs to another query
@@ -168,6 +169,18 @@ class Overloaded(KernelError):
         self.limit = limit
         self.at = at
         self.retry_after_seconds = retry_after_seconds
+
+
+class ConsumerTooSlow(KernelError):
+    """A stream was ended because its reader left too much waiting. Resuming from ``token`` misses nothing."""
+
+    retriable = True
+
+    def __init__(self, limit: str, *, at: int, token: bytes) -> None:
+        super().__init__(f"more than {at} {limit}: the reader is too slow; resume from the last token")
+        self.limit = limit
+        self.at = at
+        self.token = token
 
 
 class PublishFailed(KernelError):

@@ -8,6 +8,7 @@ Rules the rows keep:
 - Nothing that a client would retry by itself (UNAVAILABLE) is unsafe to retry with the same request_id.
 """
 
+import base64
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -104,6 +105,12 @@ def _overloaded(error: kernel.Overloaded) -> WireError:
     return WireError(Code.RESOURCE_EXHAUSTED, "OVERLOADED", str(error), facts, wait)
 
 
+def _consumer_too_slow(error: kernel.ConsumerTooSlow) -> WireError:
+    facts = {"limit": error.limit, "at": str(error.at), "resume_token": base64.b64encode(error.token).decode()}
+    wait = [retry_info(RETRY_TOKEN_SECONDS)]
+    return WireError(Code.RESOURCE_EXHAUSTED, "CONSUMER_TOO_SLOW", str(error), facts, wait)
+
+
 def _token_not_reached(error: kernel.TokenNotReached) -> WireError:
     facts = {"view": error.view, "stream": error.stream, "wanted": str(error.wanted), "reached": str(error.reached)}
     wait = [retry_info(RETRY_TOKEN_SECONDS)]
@@ -174,6 +181,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     kernel.StoreUnavailable: Row(_store_unavailable, hidden=True),
     kernel.StoreMismatch: Row(_internal("STORE_MISMATCH"), hidden=True),
     kernel.Overloaded: Row(_overloaded),
+    kernel.ConsumerTooSlow: Row(_consumer_too_slow),
     kernel.PublishFailed: Row(_publish_failed, hidden=True),
     kernel.TokenNotReached: Row(_token_not_reached),
     kernel.BadPageToken: Row(_bad_page_token),

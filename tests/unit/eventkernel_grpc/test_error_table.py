@@ -74,6 +74,12 @@ CASES: list[tuple[BaseException, Code, str, dict[str, str]]] = [
     (kernel.StoreUnavailable("cassandra", SECRET), Code.UNAVAILABLE, "STORE_UNAVAILABLE", {}),
     (kernel.StoreMismatch("cassandra", expected="a", actual=SECRET), Code.INTERNAL, "STORE_MISMATCH", {}),
     (kernel.Overloaded("appends", at=9), Code.RESOURCE_EXHAUSTED, "OVERLOADED", {"limit": "appends", "at": "9"}),
+    (
+        kernel.ConsumerTooSlow("waiting changes", at=7, token=b"where"),
+        Code.RESOURCE_EXHAUSTED,
+        "CONSUMER_TOO_SLOW",
+        {"limit": "waiting changes", "at": "7", "resume_token": "d2hlcmU="},
+    ),
     (kernel.PublishFailed("topic", SECRET), Code.UNAVAILABLE, "PUBLISH_FAILED", {}),
     (
         kernel.TokenNotReached("rows", "prescription-1", wanted=7, reached=4),

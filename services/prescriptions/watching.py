@@ -1,0 +1,144 @@
+"""WatchPrescriptions: the rows of ``prescription_view`` that fit a filter, then their changes as the bus brings them."""
+
+from collections.abc import AsyncGenerator
+from contextlib import aclosing
+from dataclasses import dataclass, field
+from typing import Any, Final
+
+from erx.prescriptions.v1 import watch_service_pb2 as w
+from erx.prescriptions.v1.watch_service_pb2_grpc import (
+    PrescriptionWatchServiceServicer,
+    add_PrescriptionWatchServiceServicer_to_server,
+)
+from eventkernel.envelope import RecordedEvent
+from eventkernel.ports import BusTail, Clock, EventStore, ViewStore
+from eventkernel.runtime.consistency import ViewProgress, wait_for
+from eventkernel.runtime.watch import ChangeTold, RowsComplete, RowTold, StillHere, Told, Watch, WatchSettings
+from eventkernel.runtime.watch_hub import HubSettings, WatchHub
+from eventkernel.runtime.watch_log import LogSettings, StepLog
+from eventkernel.runtime.watch_steps import SeenRow, StepFolder
+from eventkernel.runtime.watch_token import WatchTokens
+from eventkernel_grpc import GrpcServer
+from eventkernel_grpc.call import CallContext, current_call
+from prescriptions.domain.events import Event
+from prescriptions.queries.consistency import WAIT_SECONDS, demand_of
+from prescriptions.queries.listing import filter_from
+from prescriptions.views.prescription_view import PRESCRIPTION_VIEW, record_of
+from prescriptions.wire.events import PrescriptionEventCodec
+from prescriptions.wire.query_replies import record_to
+from prescriptions.wire.values import time_to
+
+
+class PrescriptionWatchService(PrescriptionWatchServiceServicer):
+    """The tenant comes from the call's metadata; a resume token of another tenant or filter is refused."""
+
+    def __init__(self, watch: Watch, views: ViewStore, clock: Clock, progress: ViewProgress) -> None:
+        self._watch = watch
+        self._views = views
+        self._clock = clock
+        self._progress = progress
+
+    async def WatchPrescriptions(  # noqa: N802
+        self, request: w.WatchPrescriptionsRequest, context: Any
+    ) -> AsyncGenerator[w.WatchPrescriptionsResponse, None]:
+        """Rows, then changes."""
+        call = current_call()
+        where = filter_from(request.filter)
+        if not request.resume_token:
+            await self._waited(call, request)
+        told = self._watch.follow(call.tenant, where, resume_token=request.resume_token, rows=not request.changes_only)
+        async with aclosing(told):
+            async for one in told:
+                for message in messages_of(one):
+                    yield message
+
+    async def _waited(self, call: CallContext, request: w.WatchPrescriptionsRequest) -> None:
+        demand = demand_of(call, request)
+        if demand.waits and demand.wanted:
+            left = call.remaining_seconds()
+            await wait_for(
+                self._views,
+                PRESCRIPTION_VIEW,
+                demand.wanted,
+                clock=self._clock,
+                deadline_seconds=WAIT_SECONDS if left is None else min(left, WAIT_SECONDS),
+                progress=self._progress,
+            )
+
+
+def messages_of(told: Told) -> list[w.WatchPrescriptionsResponse]:
+    """What is told as messages. A prescription has one row, so one event is one message."""
+    match told:
+        case RowTold(_, row, _, token):
+            return [w.WatchPrescriptionsResponse(resume_token=token, row=record_to(record_of(row)))]
+        case RowsComplete(token):
+            return [w.WatchPrescriptionsResponse(resume_token=token, rows_complete=w.RowsComplete())]
+        case StillHere(token):
+            return [w.WatchPrescriptionsResponse(resume_token=token, heartbeat=w.Heartbeat())]
+        case ChangeTold(event, rows, token):
+            return [_change(event, row, token) for row in rows]
+
+
+def _change(event: RecordedEvent, seen: SeenRow, token: bytes) -> w.WatchPrescriptionsResponse:
+    event_id, occurred = str(event.event_id), time_to(event.meta.occurred_at)
+    if seen.row is None:
+        removed = w.PrescriptionRemoved(
+            prescription_id=event.stream.id,
+            version=event.version,
+            event_id=event_id,
+            event_type=event.type,
+            occur_time=occurred,
+        )
+        return w.WatchPrescriptionsResponse(resume_token=token, removed=removed)
+    changed = w.PrescriptionChanged(
+        prescription=record_to(record_of(seen.row)),
+        appeared=seen.appeared,
+        event_id=event_id,
+        event_type=event.type,
+        occur_time=occurred,
+    )
+    return w.WatchPrescriptionsResponse(resume_token=token, changed=changed)
+
+
+def prescription_steps(events: EventStore) -> StepFolder[Event]:
+    """Steps of ``prescription_view``, for watchers and for hooks."""
+    codec = PrescriptionEventCodec()
+
+    def decode(event: RecordedEvent) -> Event:
+        return codec.decode(event.type, event.schema_version, event.data)
+
+    return StepFolder(PRESCRIPTION_VIEW, events, decode)
+
+
+@dataclass(frozen=True, slots=True)
+class WatchLimits:
+    """Every limit of watching; their names and defaults are with the parts that keep them."""
+
+    log: LogSettings = field(default_factory=LogSettings)
+    hub: HubSettings = field(default_factory=HubSettings)
+    watch: WatchSettings = field(default_factory=WatchSettings)
+
+
+_DEFAULTS: Final = WatchLimits()
+
+
+def add_watch_to_server(
+    server: GrpcServer,
+    *,
+    views: ViewStore,
+    events: EventStore,
+    tail: BusTail,
+    clock: Clock,
+    progress: ViewProgress,
+    topic: str,
+    group: str,
+    token_key: bytes,
+    error_domain: str | None = None,
+    limits: WatchLimits = _DEFAULTS,
+) -> WatchHub:
+    """Make the service from its ports and add it to a server; gives the hub, for metrics."""
+    hub = WatchHub(StepLog(tail, topic, prescription_steps(events), settings=limits.log), clock, settings=limits.hub)
+    watch = Watch(hub, views, group=group, tokens=WatchTokens(token_key), settings=limits.watch)
+    service = PrescriptionWatchService(watch, views, clock, progress)
+    server.add(add_PrescriptionWatchServiceServicer_to_server, service, error_domain=error_domain)
+    return hub
