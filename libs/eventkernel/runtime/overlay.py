@@ -1,0 +1,198 @@
+"""Read your writes without waiting for the projector: rows of the views with what is still on its way folded onto them.
+
+A stream that a token names is looked for, in this order: among the pending events of the bus, in the cache, in the view, and
+after a short wait for the bus in the journal. With a relay that is alive the journal is never read.
+"""
+
+import asyncio
+from collections.abc import AsyncIterator, Mapping
+from contextlib import asynccontextmanager
+from dataclasses import dataclass
+from typing import Any, Generic, Protocol, TypeVar
+
+from eventkernel.errors import KernelError, TokenNotReached
+from eventkernel.ids import StreamId
+from eventkernel.ports import Clock, EventStore, ViewReading, ViewStore
+from eventkernel.runtime.consistency import ViewProgress
+from eventkernel.runtime.overlay_layer import Layer
+from eventkernel.runtime.overlay_reading import OverlaidReading
+from eventkernel.runtime.overlay_rows import OverlaidRows, standing_of
+from eventkernel.runtime.overlay_tail import OverlayTail
+from eventkernel.runtime.row_cache import RowCache, Standing, advanced
+from eventkernel.runtime.stream_fold import Decode
+from eventkernel.runtime.waiting import first_of
+from eventkernel.view import View
+
+E = TypeVar("E")
+
+FIRST_PAUSE_SECONDS = 0.001
+LONGEST_PAUSE_SECONDS = 0.02
+
+
+class OverlayFull(KernelError):
+    """More is pending than may be kept in memory. The caller waits for the view instead."""
+
+    retriable = True
+
+
+class OverlayObserver(Protocol):
+    """What an overlay tells, for metrics."""
+
+    def journal_read(self, events: int) -> None:
+        """The bus lacked versions that a token asked for: so many events were read from the journal."""
+
+    def degraded(self) -> None:
+        """A reading was refused because more is pending than may be kept."""
+
+
+@dataclass(frozen=True, slots=True)
+class OverlaySettings:
+    """``bus_seconds``: how long a token's version may take to come over the bus before the journal is asked. Once the journal
+    had it and the bus had not, the journal is asked at once until the bus moves again.
+    """
+
+    bus_seconds: float = 0.25
+
+
+class Overlay(Generic[E]):
+    """Shared by all readings of a process; ``tail`` is kept running by a component of its own."""
+
+    def __init__(
+        self,
+        views: ViewStore,
+        tail: OverlayTail,
+        journal: EventStore,
+        *,
+        decode: Decode[E],
+        cache: RowCache[E],
+        clock: Clock,
+        progress: ViewProgress,
+        settings: OverlaySettings = OverlaySettings(),
+        observer: OverlayObserver | None = None,
+    ) -> None:
+        self._views = views
+        self._tail = tail
+        self._journal = journal
+        self._decode = decode
+        self._cache = cache
+        self._clock = clock
+        self._progress = progress
+        self._settings = settings
+        self._observer = observer
+        self._rows: dict[str, OverlaidRows[E]] = {}
+        self._bus_was_behind_at = -1
+        self.journal_reads = 0
+
+    @asynccontextmanager
+    async def reading(self, view: View[Any, E], wanted: Mapping[StreamId, int]) -> AsyncIterator[OverlaidReading]:
+        """One snapshot of the store under what is pending, the wanted versions of this view's streams among it.
+
+        Raises ``OverlayFull`` before anything is read, and ``TokenNotReached`` for a version that the journal lacks or the
+        view cannot fold.
+        """
+        wanted = {stream: version for stream, version in wanted.items() if stream.category in view.categories}
+        with self._tail.reading():
+            waited = False
+            while True:
+                if self._tail.full:
+                    if self._observer:
+                        self._observer.degraded()
+                    raise OverlayFull(f"{self._tail.events} events are pending")
+                async with self._views.reading() as below:
+                    layer = await self.layer(below, view)
+                    missing = await self._missing(below, layer, wanted)
+                    if missing and waited:
+                        await self._read_journal(below, layer, missing)
+                    if waited or not missing:
+                        yield OverlaidReading(below, _Layers(self, below, layer).of)
+                        return
+                await self._wait(view, missing)
+                waited = True
+
+    async def layer(self, below: ViewReading, view: View[Any, E]) -> Layer:
+        """What is pending over a view, folded."""
+        rows = self._rows.get(view.table)
+        if rows is None:
+            rows = self._rows[view.table] = OverlaidRows(view, self._tail, self._cache, self._decode)
+        await rows.refresh(below)
+        return Layer(rows)
+
+    async def _missing(self, below: ViewReading, layer: Layer, wanted: Mapping[StreamId, int]) -> dict[StreamId, int]:
+        """What of the wanted lies neither on the tail nor in the cache nor in the view."""
+        missing = {}
+        for stream, version in wanted.items():
+            standing = layer.standing(stream)
+            if standing is not None and standing.version >= version:
+                continue
+            kept = self._cache.find(layer.view, stream, version)
+            if kept is not None:
+                layer.put(stream, kept)
+            else:
+                missing[stream] = version
+        if missing:
+            stored = await below.checkpoints(layer.view, list(missing))
+            missing = {stream: version for stream, version in missing.items() if stored[stream].version < version}
+        return missing
+
+    async def _read_journal(self, below: ViewReading, layer: Layer, missing: Mapping[StreamId, int]) -> None:
+        stored = await below.checkpoints(layer.view, list(missing))
+        for stream, version in missing.items():
+            base = layer.standing(stream) or self._cache.find(layer.view, stream, 1)
+            checkpoint = standing_of(layer.view, stored[stream])
+            if checkpoint is not None and (base is None or checkpoint.version > base.version):
+                base = checkpoint
+            base = base or Standing(0, None, layer.view.initial)
+            loaded = await self._journal.load(stream, after=base.version, up_to=version)
+            self.journal_reads += 1
+            self._bus_was_behind_at = self._tail.arrivals
+            if self._observer:
+                self._observer.journal_read(len(loaded.events))
+            after = advanced(layer.view, base, loaded.events, self._decode)
+            if after.version < version:
+                raise TokenNotReached(layer.view.name, stream.name, wanted=version, reached=after.version)
+            self._cache.keep(layer.view, stream, after)
+            layer.put(stream, after)
+
+    async def _wait(self, view: View[Any, E], missing: Mapping[StreamId, int]) -> None:
+        """Until the bus or the view has what is missing, but not for long."""
+        behind = self._bus_was_behind_at == self._tail.arrivals
+        over = asyncio.create_task(self._clock.sleep(0 if behind else self._settings.bus_seconds))
+        pause = FIRST_PAUSE_SECONDS
+        try:
+            while True:
+                arrived, moved = self._tail.next_arrival(), self._progress.next()
+                last_look = over.done()
+                if await self._has_come(view, missing) or last_look:
+                    return
+                await first_of(arrived.wait(), moved.wait(), self._clock.sleep(pause), asyncio.shield(over))
+                pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
+        except KernelError as error:
+            # A bus that does not answer has nothing to give: the journal has.
+            if not error.retriable:
+                raise
+        finally:
+            over.cancel()
+
+    async def _has_come(self, view: View[Any, E], missing: Mapping[StreamId, int]) -> bool:
+        await self._tail.catch_up()
+        left = [stream for stream, version in missing.items() if self._tail.last(stream) < version]
+        if not left:
+            return True
+        async with self._views.reading() as below:
+            stored = await below.checkpoints(view, left)
+        return all(stored[stream].version >= missing[stream] for stream in left)
+
+
+class _Layers:
+    """The layers of one reading, each made when its view is first asked for."""
+
+    def __init__(self, overlay: Overlay[Any], below: ViewReading, first: Layer) -> None:
+        self._overlay = overlay
+        self._below = below
+        self._known = {first.view.table: first}
+
+    async def of(self, view: View[Any, Any]) -> Layer:
+        """The layer over a view."""
+        if view.table not in self._known:
+            self._known[view.table] = await self._overlay.layer(self._below, view)
+        return self._known[view.table]
