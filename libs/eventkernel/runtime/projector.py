@@ -9,7 +9,7 @@ import asyncio
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Generic, Protocol, TypeVar
+from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
 from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import Divergence, KernelError, StoreMismatch
@@ -53,6 +53,10 @@ class ProjectorSettings:
     gather_seconds: float = 0.0
     backoff_seconds_max: float = 5.0
     states_max: int = 50_000
+
+
+OnFolded: TypeAlias = Callable[[View[Any, Any], Sequence[tuple[StreamChange, Any]]], None]
+"""Hears the committed steps of a view, each with the state it led to: what a cache of rows is written through by."""
 
 
 class ProjectorObserver(Protocol):
@@ -108,6 +112,7 @@ class Projector(Generic[E]):
         settings: ProjectorSettings = ProjectorSettings(),
         observer: ProjectorObserver | None = None,
         on_applied: Callable[[], None] | None = None,
+        on_folded: OnFolded | None = None,
     ) -> None:
         self._views = tuple(views)
         self._subscription = subscription
@@ -119,6 +124,7 @@ class Projector(Generic[E]):
         self._settings = settings
         self._observer = observer
         self._on_applied = on_applied
+        self._on_folded = on_folded
         self._states = ViewStates(settings.states_max)
         self._folded_at = clock.now()
 
@@ -264,6 +270,8 @@ class Projector(Generic[E]):
 
     def _tell(self, moved: _Moved) -> None:
         self._states.keep(moved.view, moved.steps)
+        if self._on_folded and moved.steps:
+            self._on_folded(moved.view, moved.steps)
         if self._observer:
             folded = sum(step.checkpoint.version - step.from_version for step, _ in moved.steps)
             self._observer.applied(moved.view.name, folded, moved.duplicates)

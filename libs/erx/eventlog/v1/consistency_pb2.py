@@ -25,15 +25,15 @@ _sym_db = _symbol_database.Default()
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!erx/eventlog/v1/consistency.proto\x12\x0f\x65rx.eventlog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"B\n\x0eStreamPosition\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"V\n\x10\x43onsistencyToken\x12\x32\n\tpositions\x18\x01 \x03(\x0b\x32\x1f.erx.eventlog.v1.StreamPosition\x12\x0e\n\x06tenant\x18\x02 \x01(\t\"l\n\x0b\x42usPosition\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x13\n\x0bnext_offset\x18\x03 \x01(\x03\x12\x17\n\nend_offset\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_end_offset\"\xa8\x02\n\tFreshness\x12\x0c\n\x04view\x18\x01 \x01(\t\x12\x14\n\x0cview_version\x18\x02 \x01(\x05\x12/\n\tpositions\x18\x03 \x03(\x0b\x32\x1c.erx.eventlog.v1.BusPosition\x12.\n\napplied_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\revents_behind\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\r\n\x05token\x18\x06 \x01(\x0c\x12$\n\x17requested_token_reached\x18\x07 \x01(\x08H\x01\x88\x01\x01\x12\x17\n\x0f\x65vents_overlaid\x18\x08 \x01(\x03\x42\x10\n\x0e_events_behindB\x1a\n\x18_requested_token_reached*\x8a\x01\n\x0f\x43onsistencyMode\x12 \n\x1c\x43ONSISTENCY_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONSISTENCY_MODE_ANY\x10\x01\x12\x1d\n\x19\x43ONSISTENCY_MODE_AT_LEAST\x10\x02\x12\x1c\n\x18\x43ONSISTENCY_MODE_OVERLAY\x10\x03\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n!erx/eventlog/v1/consistency.proto\x12\x0f\x65rx.eventlog.v1\x1a\x1fgoogle/protobuf/timestamp.proto\"B\n\x0eStreamPosition\x12\x0f\n\x07\x63ontext\x18\x01 \x01(\t\x12\x0e\n\x06stream\x18\x02 \x01(\t\x12\x0f\n\x07version\x18\x03 \x01(\x03\"V\n\x10\x43onsistencyToken\x12\x32\n\tpositions\x18\x01 \x03(\x0b\x32\x1f.erx.eventlog.v1.StreamPosition\x12\x0e\n\x06tenant\x18\x02 \x01(\t\"l\n\x0b\x42usPosition\x12\r\n\x05topic\x18\x01 \x01(\t\x12\x11\n\tpartition\x18\x02 \x01(\x05\x12\x13\n\x0bnext_offset\x18\x03 \x01(\x03\x12\x17\n\nend_offset\x18\x04 \x01(\x03H\x00\x88\x01\x01\x42\r\n\x0b_end_offset\"\xc2\x02\n\tFreshness\x12\x0c\n\x04view\x18\x01 \x01(\t\x12\x14\n\x0cview_version\x18\x02 \x01(\x05\x12/\n\tpositions\x18\x03 \x03(\x0b\x32\x1c.erx.eventlog.v1.BusPosition\x12.\n\napplied_at\x18\x04 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12\x1a\n\revents_behind\x18\x05 \x01(\x03H\x00\x88\x01\x01\x12\r\n\x05token\x18\x06 \x01(\x0c\x12$\n\x17requested_token_reached\x18\x07 \x01(\x08H\x01\x88\x01\x01\x12\x17\n\x0f\x65vents_overlaid\x18\x08 \x01(\x03\x12\x18\n\x10overlay_degraded\x18\t \x01(\x08\x42\x10\n\x0e_events_behindB\x1a\n\x18_requested_token_reached*\x8a\x01\n\x0f\x43onsistencyMode\x12 \n\x1c\x43ONSISTENCY_MODE_UNSPECIFIED\x10\x00\x12\x18\n\x14\x43ONSISTENCY_MODE_ANY\x10\x01\x12\x1d\n\x19\x43ONSISTENCY_MODE_AT_LEAST\x10\x02\x12\x1c\n\x18\x43ONSISTENCY_MODE_OVERLAY\x10\x03\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
 _builder.BuildTopDescriptorsAndMessages(DESCRIPTOR, 'erx.eventlog.v1.consistency_pb2', _globals)
 if not _descriptor._USE_C_DESCRIPTORS:
   DESCRIPTOR._loaded_options = None
-  _globals['_CONSISTENCYMODE']._serialized_start=653
-  _globals['_CONSISTENCYMODE']._serialized_end=791
+  _globals['_CONSISTENCYMODE']._serialized_start=679
+  _globals['_CONSISTENCYMODE']._serialized_end=817
   _globals['_STREAMPOSITION']._serialized_start=87
   _globals['_STREAMPOSITION']._serialized_end=153
   _globals['_CONSISTENCYTOKEN']._serialized_start=155
@@ -41,5 +41,5 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_BUSPOSITION']._serialized_start=243
   _globals['_BUSPOSITION']._serialized_end=351
   _globals['_FRESHNESS']._serialized_start=354
-  _globals['_FRESHNESS']._serialized_end=650
+  _globals['_FRESHNESS']._serialized_end=676
 # @@protoc_insertion_point(module_scope)

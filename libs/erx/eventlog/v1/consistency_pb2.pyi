@@ -158,6 +158,7 @@ class Freshness(_message.Message):
     TOKEN_FIELD_NUMBER: _builtins.int
     REQUESTED_TOKEN_REACHED_FIELD_NUMBER: _builtins.int
     EVENTS_OVERLAID_FIELD_NUMBER: _builtins.int
+    OVERLAY_DEGRADED_FIELD_NUMBER: _builtins.int
     view: _builtins.str
     """The view that answered; empty when the answer was folded from the event log itself."""
     view_version: _builtins.int
@@ -170,6 +171,10 @@ class Freshness(_message.Message):
     """Whether the token of the request is reached; absent when there was none."""
     events_overlaid: _builtins.int
     """How many pending events were folded onto the view's rows; 0 without overlay."""
+    overlay_degraded: _builtins.bool
+    """Whether overlay was asked for and not given, because more was pending than the server keeps, or because it is a question
+    about the views themselves: the answer is the view's own, and waited for the view to reach the token instead.
+    """
     @_builtins.property
     def positions(self) -> _containers.RepeatedCompositeFieldContainer[Global___BusPosition]:
         """How far the view has read the bus; empty where it is not fed from one."""
@@ -189,10 +194,11 @@ class Freshness(_message.Message):
         token: _builtins.bytes = ...,
         requested_token_reached: _builtins.bool | None = ...,
         events_overlaid: _builtins.int = ...,
+        overlay_degraded: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["_events_behind", b"_events_behind", "_requested_token_reached", b"_requested_token_reached", "applied_at", b"applied_at", "events_behind", b"events_behind", "requested_token_reached", b"requested_token_reached"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["_events_behind", b"_events_behind", "_requested_token_reached", b"_requested_token_reached", "applied_at", b"applied_at", "events_behind", b"events_behind", "events_overlaid", b"events_overlaid", "positions", b"positions", "requested_token_reached", b"requested_token_reached", "token", b"token", "view", b"view", "view_version", b"view_version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["_events_behind", b"_events_behind", "_requested_token_reached", b"_requested_token_reached", "applied_at", b"applied_at", "events_behind", b"events_behind", "events_overlaid", b"events_overlaid", "overlay_degraded", b"overlay_degraded", "positions", b"positions", "requested_token_reached", b"requested_token_reached", "token", b"token", "view", b"view", "view_version", b"view_version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     _WhichOneofReturnType__events_behind: _TypeAlias = _typing.Literal["events_behind"]  # noqa: Y015
     _WhichOneofArgType__events_behind: _TypeAlias = _typing.Literal["_events_behind", b"_events_behind"]  # noqa: Y015

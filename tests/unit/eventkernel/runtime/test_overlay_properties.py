@@ -1,7 +1,7 @@
 """Reading a lagging store through the overlay is reading one that has caught up: every filter, order, page, count and sum."""
 
 import pickle
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Iterable
 from contextlib import asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
@@ -56,9 +56,18 @@ def _set_rows(state: Any, event: Any, recorded: RecordedEvent) -> Any:
     return event
 
 
-OWNED: View[Any, Any] = replace(
-    every_type_view("things"), initial=((), ()), fold=_set_rows, rows=lambda state: state[0], codec=_Pickled()
-)
+def _owned(state: Any) -> Iterable[Row]:
+    rows: Iterable[Row] = state[0]
+    return rows
+
+
+def _sums(state: Any) -> Iterable[Row]:
+    rows: Iterable[Row] = state[1]
+    return rows
+
+
+_PLAIN: View[Any, Any] = every_type_view("things")
+OWNED: View[Any, Any] = replace(_PLAIN, initial=((), ()), fold=_set_rows, rows=_owned, codec=_Pickled())
 SUMS: View[Any, Any] = replace(
     OWNED,
     name="sums",
@@ -72,12 +81,12 @@ SUMS: View[Any, Any] = replace(
     ),
     key=("id", "text", "maybe_text"),
     indexes=(),
-    rows=lambda state: state[1],
+    rows=_sums,
 )
 VIEWS = (OWNED, SUMS)
 
 
-def _decode(event: RecordedEvent) -> Any:
+def _decode(event: RecordedEvent | NewEvent) -> Any:
     return pickle.loads(event.data)
 
 
@@ -165,8 +174,8 @@ class Sides:
         next_versions = dict.fromkeys(recorded, 0)
         while left := [stream for stream in recorded if next_versions[stream] < len(recorded[stream])]:
             stream = random.choice(left)
-            event = recorded[stream][next_versions[stream]]
-            await publisher.publish([to_message(event, topic=TOPIC, source="t", wire_name=lambda name, _: name)])
+            sent = recorded[stream][next_versions[stream]]
+            await publisher.publish([to_message(sent, topic=TOPIC, source="t", wire_name=lambda name, _: name)])
             next_versions[stream] = next_versions[stream] + 1 if random.random() < 0.8 else random.randint(0, 1)
 
     async def lag(self) -> None:
