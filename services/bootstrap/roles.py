@@ -175,9 +175,11 @@ def projector(process: Process) -> Component:
 def query_server(process: Process) -> Component:
     """Rows of views and the journal in, gRPC answers out."""
     from prescriptions.query_service import add_to_server
+    from prescriptions.watching import add_watch_to_server
 
     settings, stores = process.settings, process.stores
     server = grpc_server(process, settings.query_address)
+    page_key = kept_key(settings.page_key, settings.data_dir, "page.key")
     add_to_server(
         server,
         views=stores.views,
@@ -187,7 +189,19 @@ def query_server(process: Process) -> Component:
         progress=process.progress,
         topic=TOPIC,
         group=settings.consumer_group,
-        page_key=kept_key(settings.page_key, settings.data_dir, "page.key"),
+        page_key=page_key,
+        error_domain=ERROR_DOMAIN,
+    )
+    add_watch_to_server(
+        server,
+        views=stores.views,
+        events=stores.events,
+        tail=stores.tail,
+        clock=stores.clock,
+        progress=process.progress,
+        topic=TOPIC,
+        group=settings.consumer_group,
+        token_key=page_key,
         error_domain=ERROR_DOMAIN,
     )
     return QueryComponent(stores, ServerComponent("query", server, process.said))
@@ -240,6 +254,8 @@ def grpc_server(process: Process, address: str) -> GrpcServer:
             tls=tls,
             reuse_port=settings.reuse_port,
             calls_max=settings.calls_max,
+            streams_max=settings.streams_max,
+            connection_streams_max=settings.calls_max + settings.streams_max,
             receive_bytes_max=settings.message_bytes_max,
             default_deadline_seconds=settings.deadline_seconds,
             drain_seconds=settings.drain_seconds,

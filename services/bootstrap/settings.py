@@ -45,6 +45,7 @@ class Settings(BaseSettings):
 
     deadline_seconds: float = Field(10.0, gt=0, description="Deadline of a call that names none.")
     calls_max: int = Field(512, ge=1, description="Calls in progress per server; beyond: RESOURCE_EXHAUSTED.")
+    streams_max: int = Field(4_096, ge=1, description="Streams (watches) in progress per server.")
     message_bytes_max: int = Field(1_048_576, ge=1_024, description="Largest request.")
     drain_seconds: float = Field(20.0, ge=0, description="How long calls in progress may take to end at SIGTERM.")
 
