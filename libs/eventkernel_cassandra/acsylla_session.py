@@ -133,6 +133,8 @@ async def open_acsylla_session(settings: ConnectionSettings) -> AcsyllaSession:
         protocol_version=acsylla.ProtocolVersion.V4,
         load_balance_dc_aware=settings.local_dc or None,
         constant_reconnect_delay_ms=int(settings.reconnect_delay_seconds * 1000),
+        exponential_reconnect_base_delay_ms=None,  # its default would take the place of the constant delay
+        exponential_reconnect_max_delay_ms=None,
         retry_policy="fallthrough",  # the default one retries, and a retried conditional write lies about its outcome
         speculative_execution_policy=None,
         log_level="critical",  # what matters comes back as an error of a call

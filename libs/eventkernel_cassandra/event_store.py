@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 from uuid import UUID
 
 from eventkernel.ids import StreamId
+from eventkernel.ports.clock import Clock
 from eventkernel.ports.event_store import (
     AppendOutcome,
     CommandRecord,
@@ -26,10 +27,10 @@ from eventkernel_cassandra.statements import Statements
 class CassandraEventStore:
     """``EventStore``. It owns the session: closing the store closes it for the outbox and the others too."""
 
-    def __init__(self, session: CqlSession, statements: Statements, layout: Layout) -> None:
+    def __init__(self, session: CqlSession, statements: Statements, layout: Layout, clock: Clock) -> None:
         self._session = session
         self._reader = StreamReader(session, statements, layout.bucket_events)
-        self._journal = Journal(session, statements, layout, self._reader)
+        self._journal = Journal(session, statements, layout, self._reader, clock)
         self._under_way = 0
         self._none_under_way = asyncio.Event()
         self._closed = False

@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any
 
 from eventkernel.ids import StreamId, shard_of
+from eventkernel.ports.clock import Clock
 from eventkernel.ports.event_store import Appended, AppendOutcome, Conflict, Entry, Position, Replayed, Unknown
 from eventkernel_cassandra.buckets import Place, is_closed
 from eventkernel_cassandra.errors import InDoubt, NotExecuted
@@ -26,6 +27,8 @@ from eventkernel_cassandra.statements import Statements, append_values
 
 ROUNDS_MAX = 6
 """Batches sent for one append: after a moved generation, or to settle a doubt. Each is bounded by the session's timeout."""
+PAUSE_SECONDS = 0.05
+"""Before a doubt is looked into again after nobody answered; doubled each time, so that a lost connection can come back."""
 ANNOUNCEMENTS_MAX = 3
 """Times one pending row is written until it is there for certain."""
 
@@ -51,7 +54,10 @@ class _Attempt:
 class Journal:
     """Appends to streams of one keyspace through one session."""
 
-    def __init__(self, session: CqlSession, statements: Statements, layout: Layout, reader: StreamReader) -> None:
+    def __init__(
+        self, session: CqlSession, statements: Statements, layout: Layout, reader: StreamReader, clock: Clock
+    ) -> None:
+        self._clock = clock
         self._session = session
         self._statements = statements
         self._layout = layout
@@ -85,6 +91,7 @@ class Journal:
         """Send the batch until its outcome is known, for at most so many rounds."""
         statement = self._statements.append(len(attempt.entries), first=attempt.first)
         doubt: str | None = None
+        pause = PAUSE_SECONDS
         for _ in range(ROUNDS_MAX):
             try:
                 if doubt is not None:
@@ -102,6 +109,8 @@ class Journal:
                 if doubt is None:
                     raise
                 doubt = f"{doubt}; then {error.cause}"
+                await self._clock.sleep(pause)
+                pause *= 2
             else:
                 if verdict.applied:
                     return Appended(Position(attempt.head, Place(attempt.bucket, announced(generation))))

@@ -38,7 +38,7 @@ async def measure(host: str, port: int, driver: Driver, rounds: int) -> None:
     keyspace = f"bench_{uuid4().hex}"
     layout, statements = Layout(), statements_of(keyspace)
     await migrate(session, keyspace, layout, SystemClock())
-    store = CassandraEventStore(session, statements, layout)
+    store = CassandraEventStore(session, statements, layout, SystemClock())
     streams = [new_stream() for _ in range(IN_FLIGHT)]
     positions = dict.fromkeys(streams, Position(0))
 

@@ -62,7 +62,7 @@ def open_journal() -> Callable[[OpenSession, str], Awaitable[Journal]]:
         one, two = await open_one(), await open_one()
         statements, clock = statements_of(keyspace), SystemClock()
         pace = Pace(look_seconds_max=0.0)
-        store = CassandraEventStore(one, statements, LAYOUT)
+        store = CassandraEventStore(one, statements, LAYOUT, clock)
 
         async def reopen() -> Journal:
             await one.close()
@@ -71,7 +71,7 @@ def open_journal() -> Callable[[OpenSession, str], Awaitable[Journal]]:
 
         return Journal(
             store,
-            CassandraEventStore(two, statements, LAYOUT),
+            CassandraEventStore(two, statements, LAYOUT, clock),
             CassandraOutbox(one, statements, LAYOUT, clock, pace=pace),
             CassandraOutbox(two, statements, LAYOUT, clock, pace=pace),
             CassandraStreamDirectory(two, statements, LAYOUT),

@@ -17,6 +17,7 @@ from eventkernel_cassandra.connect import Driver, open_session
 from eventkernel_cassandra.event_store import CassandraEventStore
 from eventkernel_cassandra.settings import ConnectionSettings, Layout
 from eventkernel_cassandra.statements import statements_of
+from eventkernel_memory.clock import SystemClock
 
 PER_STREAM = 20
 
@@ -24,7 +25,7 @@ PER_STREAM = 20
 async def serve(host: str, port: int, keyspace: str, driver: Driver, lanes: int) -> None:
     """Append two events at a time to streams of twenty, in so many lanes; a lane ends where the store does not answer."""
     session = await open_session(ConnectionSettings((host,), port, request_timeout_seconds=2.0), driver)
-    store = CassandraEventStore(session, statements_of(keyspace), Layout())
+    store = CassandraEventStore(session, statements_of(keyspace), Layout(), SystemClock())
 
     async def lane() -> None:
         while True:

@@ -92,7 +92,7 @@ async def stored(server: CassandraNode, driver: Driver) -> dict[str, dict[int, s
     """Command ids by key and version. Every stream must be whole, and wait in the outbox from its first event on."""
     session = await open_session(settings_of(server), driver)
     statements = statements_of(KEYSPACE)
-    store = CassandraEventStore(session, statements, LAYOUT)
+    store = CassandraEventStore(session, statements, LAYOUT, SystemClock())
     outbox = CassandraOutbox(session, statements, LAYOUT, SystemClock(), pace=Pace(look_seconds_max=0.0))
     found: dict[str, dict[int, str]] = {}
     async for head in CassandraStreamDirectory(session, statements, LAYOUT).streams():
@@ -140,7 +140,7 @@ async def test_the_servers_default_commit_log_loses_what_it_acknowledged(own_ser
     for after in (2_000, 3_000, 4_000, 5_000):
         said = await kill_in_the_middle(own_server, ["acsylla"], after)
         session = await open_session(settings_of(own_server))
-        store = CassandraEventStore(session, statements_of(KEYSPACE), LAYOUT)
+        store = CassandraEventStore(session, statements_of(KEYSPACE), LAYOUT, SystemClock())
         lost = []
         for key in {key for key, _, _ in said}:
             kept = (await store.load(StreamId.from_key(key))).position.version

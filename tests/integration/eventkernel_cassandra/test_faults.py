@@ -44,7 +44,7 @@ async def test_a_doubt_is_resolved_and_the_append_stored_once(
 ) -> None:
     script = Script("append_first", *faults)
     session = FaultySession(await open_one(), script)
-    store, stream = CassandraEventStore(session, statements_of(keyspace), layout), new_stream()
+    store, stream = CassandraEventStore(session, statements_of(keyspace), layout, SystemClock()), new_stream()
     entries = [new_entry(stream) for _ in range(count)]
     outcome = await store.append(stream, Position(0), entries)
     assert isinstance(outcome, Appended)
@@ -59,7 +59,7 @@ async def test_an_append_that_lands_late_and_its_repeat_are_not_both_applied(
     open_one: OpenSession, keyspace: str, layout: Layout
 ) -> None:
     session = FaultySession(await open_one(), Script("append_first", Fault.LATE))
-    store, stream = CassandraEventStore(session, statements_of(keyspace), layout), new_stream()
+    store, stream = CassandraEventStore(session, statements_of(keyspace), layout, SystemClock()), new_stream()
     entry = new_entry(stream)
     assert isinstance(await store.append(stream, Position(0), [entry]), Appended)
     assert await session.land() == [False]
@@ -76,11 +76,11 @@ async def test_a_doubt_without_an_end_is_unknown_and_a_retry_settles_it(
             return Fault.REFUSED
         return Fault.REPLY_LOST if statement.name.startswith("append") else None
 
-    store = CassandraEventStore(FaultySession(inner, silence), statements_of(keyspace), layout)
+    store = CassandraEventStore(FaultySession(inner, silence), statements_of(keyspace), layout, SystemClock())
     stream = new_stream()
     entry = new_entry(stream)
     assert isinstance(await store.append(stream, Position(0), [entry]), Unknown)
-    healthy = CassandraEventStore(inner, statements_of(keyspace), layout)
+    healthy = CassandraEventStore(inner, statements_of(keyspace), layout, SystemClock())
     again = await healthy.append(stream, Position(0), [entry])
     assert isinstance(again, Replayed)
     assert again.record.request_hash == entry.request_hash
@@ -90,7 +90,7 @@ async def test_what_is_refused_before_it_was_sent_is_unavailable_and_not_stored(
     open_one: OpenSession, keyspace: str, layout: Layout
 ) -> None:
     session = FaultySession(await open_one(), Script("append_first", Fault.REFUSED))
-    store, stream = CassandraEventStore(session, statements_of(keyspace), layout), new_stream()
+    store, stream = CassandraEventStore(session, statements_of(keyspace), layout, SystemClock()), new_stream()
     entry = new_entry(stream)
     with pytest.raises(StoreUnavailable):
         await store.append(stream, Position(0), [entry])
@@ -102,7 +102,7 @@ async def test_a_cursor_in_doubt_is_moved_or_the_events_come_again(
     open_one: OpenSession, keyspace: str, layout: Layout, fault: Fault
 ) -> None:
     inner, statements = await open_one(), statements_of(keyspace)
-    store, stream = CassandraEventStore(inner, statements, layout), new_stream()
+    store, stream = CassandraEventStore(inner, statements, layout, SystemClock()), new_stream()
     await append(store, stream, Position(0), new_entry(stream), new_entry(stream))
     outbox = _outbox(FaultySession(inner, Script("advance", fault)), keyspace, layout)
     run = (await unpublished(outbox, layout.shard_count, stream))[stream]
@@ -117,7 +117,7 @@ async def test_a_late_writer_is_refused_on_the_server_once_a_relay_passed_it_by(
 ) -> None:
     inner, statements = await open_one(), statements_of(keyspace)
     session = FaultySession(inner, Script("append_first", Fault.LATE))
-    store, stream = CassandraEventStore(session, statements, layout), new_stream()
+    store, stream = CassandraEventStore(session, statements, layout, SystemClock()), new_stream()
     relay = _outbox(inner, keyspace, layout, Pace(rest_seconds=0.0, grace_seconds=0.0, look_seconds_max=0.0))
     late = asyncio.create_task(store.append(stream, Position(0), [new_entry(stream)]))
     assert isinstance(await late, Appended)

@@ -41,7 +41,7 @@ async def test_processes_that_start_at_once_make_one_schema(
     await migrate(session, new_keyspace, layout, CLOCK)
     stream = new_stream()
     await append(
-        CassandraEventStore(session, statements_of(new_keyspace), layout), stream, Position(0), new_entry(stream)
+        CassandraEventStore(session, statements_of(new_keyspace), layout, CLOCK), stream, Position(0), new_entry(stream)
     )
     with pytest.raises(StoreMismatch, match=r"shard_count 8 .* found 4"):
         await migrate(session, new_keyspace, replace(layout, shard_count=8), CLOCK)
@@ -55,7 +55,7 @@ async def test_processes_that_start_at_once_make_one_schema(
 
 async def test_a_keyspace_that_is_not_there_is_a_mismatch(session: CqlSession, layout: Layout) -> None:
     stream = new_stream()
-    store = CassandraEventStore(session, statements_of("nobody_made_this"), layout)
+    store = CassandraEventStore(session, statements_of("nobody_made_this"), layout, CLOCK)
     with pytest.raises(StoreMismatch):
         await store.append(stream, Position(0), [new_entry(stream)])
     with pytest.raises(StoreMismatch):

@@ -32,7 +32,7 @@ class World:
     def __init__(self) -> None:
         self.tables = SimulatedStore(ManualClock())
         self.session = SimulatedSession(self.tables)
-        self.store = CassandraEventStore(self.session, STATEMENTS, LAYOUT)
+        self.store = CassandraEventStore(self.session, STATEMENTS, LAYOUT, ManualClock())
         self.directory = CassandraStreamDirectory(self.session, STATEMENTS, LAYOUT)
 
     def outbox(self, rest_seconds: float = 60.0) -> CassandraOutbox:
@@ -151,7 +151,7 @@ async def test_writers_that_race_over_the_edge_of_a_bucket_leave_no_gap(world: W
         await asyncio.sleep(0)
 
     async def write(some: Sequence[Entry]) -> None:
-        store = CassandraEventStore(SimulatedSession(world.tables, take_turns), STATEMENTS, LAYOUT)
+        store = CassandraEventStore(SimulatedSession(world.tables, take_turns), STATEMENTS, LAYOUT, ManualClock())
         for entry in some:
             await push(store, stream, entry)
 
@@ -172,7 +172,7 @@ async def test_a_read_that_sees_half_an_append_is_read_again(world: World) -> No
             partition.events[5] = last
 
     session = SimulatedSession(world.tables, bring_it_to_a_majority)
-    loaded = await CassandraEventStore(session, STATEMENTS, LAYOUT).load(stream)
+    loaded = await CassandraEventStore(session, STATEMENTS, LAYOUT, ManualClock()).load(stream)
     assert [event.version for event in loaded.events] == [1, 2, 3, 4, 5]
 
 

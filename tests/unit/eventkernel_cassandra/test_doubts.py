@@ -40,6 +40,13 @@ class Meanwhile(Enum):
     PASS_BY = "a relay passes the generation by"
 
 
+class InstantClock(ManualClock):
+    """Sleeps that take no time."""
+
+    async def sleep(self, seconds: float) -> None:
+        return
+
+
 class ChosenSession:
     """A session on which everything that may happen does, as the choices say, within a budget of faults and events."""
 
@@ -181,7 +188,7 @@ async def walk(
         ids = [entry.event.event_id.bytes for entry in entries]
         tables = SimulatedStore(ManualClock())
         session = ChosenSession(tables, choices, entries, faults_max, events)
-        outcome = await outcome_of(CassandraEventStore(session, STATEMENTS, LAYOUT), entries)
+        outcome = await outcome_of(CassandraEventStore(session, STATEMENTS, LAYOUT, InstantClock()), entries)
         session.land()
         history = (session.marks, outcome)
         by_us = tables.journal.get((KEY, 0)) is not None and [
@@ -208,7 +215,7 @@ async def walk(
 
 async def check_that_a_retry_settles_it(tables: SimulatedStore, entries: Sequence[Entry], outcome: object) -> None:
     before = stored(tables)
-    again = await outcome_of(CassandraEventStore(SimulatedSession(tables), STATEMENTS, LAYOUT), entries)
+    again = await outcome_of(CassandraEventStore(SimulatedSession(tables), STATEMENTS, LAYOUT, InstantClock()), entries)
     ids = [entry.event.event_id.bytes for entry in entries]
     match again:
         case Replayed():
@@ -264,18 +271,20 @@ async def test_a_doubt_that_no_read_resolves_is_said_to_be_one(fault: Fault) -> 
     tables = SimulatedStore(ManualClock())
     entry = new_entry(STREAM)
     session = HopelessSession(tables, fault)
-    store = CassandraEventStore(session, STATEMENTS, LAYOUT)
+    store = CassandraEventStore(session, STATEMENTS, LAYOUT, InstantClock())
     outcome = await store.append(STREAM, Position(0), [entry])
     assert isinstance(outcome, Unknown)
     assert session.appends == 1, "it was sent again before a read had said that it may be"
     assert session.reads == ROUNDS_MAX - 1
-    healthy = CassandraEventStore(SimulatedSession(tables), STATEMENTS, LAYOUT)
+    healthy = CassandraEventStore(SimulatedSession(tables), STATEMENTS, LAYOUT, InstantClock())
     settled = await healthy.append(STREAM, Position(0), [entry])
     assert isinstance(settled, Replayed if fault is Fault.REPLY_LOST else Appended)
 
 
 async def test_what_is_refused_before_any_doubt_is_not_one() -> None:
-    store = CassandraEventStore(HopelessSession(SimulatedStore(ManualClock()), Fault.REFUSED), STATEMENTS, LAYOUT)
+    store = CassandraEventStore(
+        HopelessSession(SimulatedStore(ManualClock()), Fault.REFUSED), STATEMENTS, LAYOUT, InstantClock()
+    )
     with pytest.raises(StoreUnavailable, match="too few replicas"):
         await store.append(STREAM, Position(0), [new_entry(STREAM)])
 

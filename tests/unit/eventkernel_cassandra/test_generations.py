@@ -52,7 +52,7 @@ class World:
 
     async def write(self, name: str, appends: int) -> None:
         session = SimulatedSession(self.store, self.steps.gate(name))
-        store = CassandraEventStore(session, STATEMENTS, LAYOUT)
+        store = CassandraEventStore(session, STATEMENTS, LAYOUT, self.clock)
         position = Position(0)
         for _ in range(appends):
             outcome = await store.append(STREAM, position, [new_entry(STREAM)])
@@ -149,7 +149,7 @@ async def test_a_writer_frozen_before_its_append_is_refused_after_the_generation
         if seen == ["insert_pending", "append_first:1"]:
             await relay_for_a_day()
 
-    store = CassandraEventStore(SimulatedSession(world.store, gate), STATEMENTS, LAYOUT)
+    store = CassandraEventStore(SimulatedSession(world.store, gate), STATEMENTS, LAYOUT, world.clock)
     outcome = await store.append(STREAM, Position(0), [new_entry(STREAM)])
     assert isinstance(outcome, Appended)
     assert outcome.position == Position(1, Place(0, 3))
@@ -160,7 +160,7 @@ async def test_a_writer_frozen_before_its_append_is_refused_after_the_generation
 
 async def test_a_position_of_an_older_generation_costs_one_more_round_and_nothing_else() -> None:
     world = World(Choices())
-    store = CassandraEventStore(SimulatedSession(world.store), STATEMENTS, LAYOUT)
+    store = CassandraEventStore(SimulatedSession(world.store), STATEMENTS, LAYOUT, world.clock)
     outcome = await store.append(STREAM, Position(0), [new_entry(STREAM)])
     assert isinstance(outcome, Appended)
     old = outcome.position
@@ -183,7 +183,7 @@ async def test_an_append_gives_up_when_the_generation_never_stays() -> None:
             found = partition.gen if partition else None
             world.store.run(STATEMENTS.pass_by, [announced(found or 0) + 1, *row[1:], found])
 
-    store = CassandraEventStore(SimulatedSession(world.store, pass_it_by), STATEMENTS, LAYOUT)
+    store = CassandraEventStore(SimulatedSession(world.store, pass_it_by), STATEMENTS, LAYOUT, world.clock)
     with pytest.raises(StoreUnavailable, match="generation moved"):
         await store.append(STREAM, Position(0), [new_entry(STREAM)])
     assert world.store.journal[STREAM.key, 0].head is None

@@ -26,7 +26,7 @@ class World:
         self.tables = SimulatedStore(self.clock)
         self.seen: list[str] = []
         session = SimulatedSession(self.tables, self.see)
-        self.store = CassandraEventStore(SimulatedSession(self.tables), STATEMENTS, LAYOUT)
+        self.store = CassandraEventStore(SimulatedSession(self.tables), STATEMENTS, LAYOUT, self.clock)
         self.outbox = CassandraOutbox(session, STATEMENTS, LAYOUT, self.clock)
 
     async def see(self, statement: Statement, values: object) -> None:
@@ -162,7 +162,7 @@ async def test_the_layout_of_an_append_is_what_the_statement_binds() -> None:
     async def see(statement: Statement, values: Sequence[Value]) -> None:
         bound.append((statement, len(values)))
 
-    store = CassandraEventStore(SimulatedSession(SimulatedStore(ManualClock()), see), STATEMENTS, LAYOUT)
+    store = CassandraEventStore(SimulatedSession(SimulatedStore(ManualClock()), see), STATEMENTS, LAYOUT, ManualClock())
     stream = new_stream()
     position = await append(store, stream, Position(0), new_entry(stream))
     await append(store, stream, position, *(new_entry(stream) for _ in range(64)))
