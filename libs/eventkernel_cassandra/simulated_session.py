@@ -142,6 +142,9 @@ class SimulatedStore:
     def _select_pending_to(self, shard: int, key: str, limit: int) -> list[Row]:
         return sorted(row for row in self.pending[shard] if row[0] <= key)[:limit]
 
+    def _select_pending_row(self, shard: int, *row: Any) -> list[Row]:
+        return [row[-1:]] if row in self.pending[shard] else []
+
     # leases
 
     def _insert_lease(self, context: str, shard: int, owner: str, ttl: int) -> Verdict:

@@ -110,6 +110,11 @@ class Statements:
             "SELECT stream, bucket, gen FROM {ks}.pending WHERE shard = ? AND stream <= ? LIMIT ?",
         )
 
+        self.select_pending_row = read(
+            "select_pending_row",
+            "SELECT gen FROM {ks}.pending WHERE shard = ? AND stream = ? AND bucket = ? AND gen = ?",
+        )
+
         self.insert_lease = conditional(
             "insert_lease",
             "INSERT INTO {ks}.leases (context, shard, owner) VALUES (?, ?, ?) IF NOT EXISTS USING TTL ?",
