@@ -43,36 +43,50 @@ async def retry_parked(
     new error. A dry run changes nothing and says what a real one would do.
     """
     async with store.transaction() as transaction:
-        checkpoint = (await transaction.load(view, [stream]))[stream]
-        lane = (await transaction.parked(view, [stream])).get(stream, ())
-        events = in_order(entry.event for entry in lane)
-        before = state_of(view, checkpoint)
+        return await retry_in(transaction, view, stream, decode=decode, journal=journal, clock=clock, dry_run=dry_run)
+
+
+async def retry_in(
+    transaction: ViewTransaction,
+    view: View[Any, E],
+    stream: StreamId,
+    *,
+    decode: Decode[E],
+    journal: EventStore,
+    clock: Clock,
+    dry_run: bool = False,
+) -> LaneRetry:
+    """The same inside a transaction of the caller's."""
+    checkpoint = (await transaction.load(view, [stream]))[stream]
+    lane = (await transaction.parked(view, [stream])).get(stream, ())
+    events = in_order(entry.event for entry in lane)
+    before = state_of(view, checkpoint)
+    folded = fold_stream(view, stream, checkpoint, before, events, decode=decode)
+    while folded.gap is not None:
+        gap = folded.gap
+        missing = (await journal.load(stream, after=gap.after, up_to=gap.before - 1)).events
+        if len(missing) != gap.missing:
+            what = f"{gap.missing} events before it in the journal"
+            lost = Divergence(stream.key, version=gap.before, expected=what, actual=str(len(missing)))
+            folded = Folded(folded.step, folded.state, folded.rest, str(lost), folded.repeated)
+            break
+        events = in_order((*missing, *events))
         folded = fold_stream(view, stream, checkpoint, before, events, decode=decode)
-        while folded.gap is not None:
-            gap = folded.gap
-            missing = (await journal.load(stream, after=gap.after, up_to=gap.before - 1)).events
-            if len(missing) != gap.missing:
-                what = f"{gap.missing} events before it in the journal"
-                lost = Divergence(stream.key, version=gap.before, expected=what, actual=str(len(missing)))
-                folded = Folded(folded.step, folded.state, folded.rest, str(lost), folded.repeated)
-                break
-            events = in_order((*missing, *events))
-            folded = fold_stream(view, stream, checkpoint, before, events, decode=decode)
-        step = folded.step
-        if lane and not dry_run:
-            if step is not None:
-                await transaction.save(view, [step])
-            await _replace(transaction, view, lane, folded, clock)
-        return LaneRetry(
-            view=view.name,
-            stream=stream,
-            from_version=checkpoint.version,
-            to_version=checkpoint.version if step is None else step.checkpoint.version,
-            changes=() if step is None else step.changes,
-            still_parked=len(folded.rest),
-            error=folded.error,
-            dry_run=dry_run,
-        )
+    step = folded.step
+    if lane and not dry_run:
+        if step is not None:
+            await transaction.save(view, [step])
+        await _replace(transaction, view, lane, folded, clock)
+    return LaneRetry(
+        view=view.name,
+        stream=stream,
+        from_version=checkpoint.version,
+        to_version=checkpoint.version if step is None else step.checkpoint.version,
+        changes=() if step is None else step.changes,
+        still_parked=len(folded.rest),
+        error=folded.error,
+        dry_run=dry_run,
+    )
 
 
 async def drop_parked(store: ViewStore, view: View[Any, Any], stream: StreamId) -> int:

@@ -1,0 +1,271 @@
+"""The rebuilder: works on the rebuilds that are wanted, a lease on each; any process with the stores may run one.
+
+It reads the journal and writes the table beside the one that answers. It publishes nothing, commits no offsets and tells no
+observer of projections, so webhooks, policies and watchers hear nothing of a rebuild.
+"""
+
+import asyncio
+import logging
+from collections.abc import Callable, Sequence
+from contextlib import suppress
+from dataclasses import dataclass, field, replace
+from datetime import datetime, timedelta
+from typing import Any, Generic, Protocol, TypeVar
+
+from eventkernel.errors import KernelError, Refusal
+from eventkernel.runtime.discards import load_discards
+from eventkernel.runtime.rebuild_advance import Sources
+from eventkernel.runtime.rebuild_compare import compare
+from eventkernel.runtime.rebuild_fill import Filled, Filler, FillSettings, Target
+from eventkernel.runtime.rebuild_record import WORKING, Phase, Rebuild, load_rebuild, save_rebuild
+from eventkernel.runtime.rebuild_switch import catch_up, switch
+from eventkernel.runtime.waiting import BACKOFF_SECONDS_MAX, FIRST_BACKOFF_SECONDS, first_of
+from eventkernel.view import View
+
+_log = logging.getLogger(__name__)
+
+E = TypeVar("E")
+
+
+@dataclass(frozen=True, slots=True)
+class RebuilderSettings:
+    """How often to look for work, how often to tell progress and ask whether to go on, how long a lease lasts unrenewed."""
+
+    watch_seconds: float = 1.0
+    beat_seconds: float = 1.0
+    lease_seconds: float = 15.0
+    fill: FillSettings = field(default_factory=FillSettings)
+
+
+class RebuildObserver(Protocol):
+    """What a rebuilder tells, for metrics."""
+
+    def filled(self, view: str, events: int) -> None:
+        """Events of a view are covered."""
+
+    def phase(self, view: str, phase: str) -> None:
+        """A rebuild has come to another phase."""
+
+
+@dataclass(slots=True)
+class _Work:
+    """One rebuild in hand."""
+
+    view: View[Any, Any]
+    rebuild: Rebuild
+
+
+class Rebuilder(Generic[E]):
+    """Runs until told to stop."""
+
+    def __init__(
+        self,
+        owner: str,
+        sources: Sources[E],
+        views: Sequence[View[Any, E]],
+        *,
+        settings: RebuilderSettings = RebuilderSettings(),
+        observer: RebuildObserver | None = None,
+        on_switched: Callable[[], None] | None = None,
+    ) -> None:
+        self._owner = owner
+        self._from = sources
+        self._views = tuple(views)
+        self._settings = settings
+        self._observer = observer
+        self._on_switched = on_switched
+        self._poked = asyncio.Event()
+
+    def poke(self) -> None:
+        """There may be work: look now."""
+        self._poked.set()
+
+    async def run(self, stop: asyncio.Event) -> None:
+        """Look for work and do it; failures of stores are waited out."""
+        backoff = 0.0
+        while not stop.is_set():
+            self._poked.clear()
+            try:
+                worked = await self.run_once(stop)
+                backoff = 0.0
+            except KernelError as error:
+                if not error.retriable:
+                    raise
+                _log.warning("rebuild waits: %s", error)
+                worked, backoff = False, min(BACKOFF_SECONDS_MAX, backoff * 2 or FIRST_BACKOFF_SECONDS)
+            if not worked:
+                wait = self._from.clock.sleep(max(backoff, self._settings.watch_seconds))
+                await first_of(stop.wait(), self._poked.wait(), wait)
+
+    async def run_once(self, stop: asyncio.Event) -> bool:
+        """Do what is wanted now and free to take; False where there is nothing."""
+        works = await self._claim()
+        if not works:
+            return False
+        halt = asyncio.Event()
+        done = asyncio.Event()
+        beating = asyncio.create_task(self._beat(works, stop, halt, done), name="rebuild-beat")
+        try:
+            await self._fill([work for work in works if work.rebuild.phase is Phase.FILLING], halt)
+            for work in works:
+                if not halt.is_set():
+                    await self._finish(work, halt)
+        finally:
+            done.set()
+            await asyncio.wait([beating])
+            with suppress(KernelError):  # a lease that is not given back runs out
+                await self._release(works)
+        if not beating.cancelled() and (error := beating.exception()) is not None:
+            raise error
+        return True
+
+    async def _claim(self) -> list[_Work]:
+        works = []
+        now = self._from.clock.now()
+        async with self._from.store.transaction() as transaction:
+            for view in self._views:
+                known = await load_rebuild(transaction, view)
+                if known is None or not known.working or not self._free(known, now):
+                    continue
+                mine = replace(known, owner=self._owner, leased_until=self._lease(now))
+                if known.phase is Phase.FILLING:
+                    mine = replace(mine, streams_done=0, events_done=0, seconds=0.0)
+                await save_rebuild(transaction, view, mine)
+                works.append(_Work(view, mine))
+        # Another process may have made the tables; preparing them here tells this one their statements.
+        await self._from.store.prepare([work.view.of_generation(work.rebuild.generation) for work in works])
+        return works
+
+    async def _fill(self, works: Sequence[_Work], halt: asyncio.Event) -> None:
+        if not works:
+            return
+        async with self._from.store.transaction() as transaction:
+            targets = [
+                Target(
+                    work.view.of_generation(work.rebuild.generation),
+                    work.view.of_generation(work.rebuild.previous),
+                    await load_discards(transaction, work.view),
+                    work.rebuild.since,
+                )
+                for work in works
+            ]
+
+        began = self._from.clock.now()
+
+        async def covered(filled: Filled) -> None:
+            seconds = (self._from.clock.now() - began).total_seconds()
+            for work in works:
+                known = work.rebuild
+                streams, events = known.streams_done + filled.streams, known.events_done + filled.events
+                work.rebuild = replace(known, streams_done=streams, events_done=events, seconds=seconds)
+                if self._observer is not None:
+                    self._observer.filled(work.view.name, filled.events)
+
+        try:
+            filler = Filler(self._from, targets, settings=self._settings.fill, on_filled=covered)
+            streams, events = await filler.count()
+            for work in works:
+                work.rebuild = replace(work.rebuild, streams_total=streams, events_total=events)
+            if await filler.run(halt):
+                for work in works:
+                    await self._turn(work, Phase.CATCHING_UP)
+        except Exception as error:  # noqa: BLE001 - whatever it was becomes what the rebuild says of itself
+            cause = error.exceptions[0] if isinstance(error, ExceptionGroup) else error
+            for work in works:
+                await self._failed(work, cause)
+
+    async def _finish(self, work: _Work, halt: asyncio.Event) -> None:
+        """From the filled table to one that is ready, or answers."""
+        view, rebuild = work.view, work.rebuild
+        new, old = view.of_generation(rebuild.generation), view.of_generation(rebuild.previous)
+        try:
+            if work.rebuild.phase is Phase.CATCHING_UP:
+                if await catch_up(self._from, new, old, stop=halt) is None:
+                    return
+                await self._turn(work, Phase.COMPARING)
+            if work.rebuild.phase is Phase.COMPARING:
+                async with self._from.store.transaction() as transaction:
+                    discards = await load_discards(transaction, view)
+                found = await compare(self._from, old, new, discards, stop=halt)
+                if found is None:
+                    return
+                work.rebuild = replace(work.rebuild, comparison=found)
+                await self._turn(work, Phase.READY)
+                if found.agrees and rebuild.switch_when_equal:
+                    work.rebuild = await switch(self._from, view, stop=halt)
+                    self._tell(work)
+                    if self._on_switched is not None:
+                        self._on_switched()
+        except Refusal as refusal:
+            await self._turn(work, work.rebuild.phase, str(refusal))
+        except Exception as error:  # noqa: BLE001 - whatever it was becomes what the rebuild says of itself
+            await self._failed(work, error)
+
+    async def _failed(self, work: _Work, error: Exception) -> None:
+        """What will pass is raised, and tried again; what will not is a person's to see."""
+        if isinstance(error, KernelError) and error.retriable:
+            raise error
+        _log.error("rebuild of %s failed", work.view.name, exc_info=error)
+        await self._turn(work, Phase.FAILED, repr(error))
+
+    async def _beat(
+        self, works: Sequence[_Work], stop: asyncio.Event, halt: asyncio.Event, done: asyncio.Event
+    ) -> None:
+        """Tell progress, renew leases, and hear when the work is not wanted any more."""
+        try:
+            while not done.is_set():
+                await first_of(done.wait(), stop.wait(), self._from.clock.sleep(self._settings.beat_seconds))
+                if stop.is_set():
+                    halt.set()
+                    return
+                if not await self._told(works):
+                    halt.set()
+                    return
+        except BaseException:
+            halt.set()
+            raise
+
+    async def _told(self, works: Sequence[_Work]) -> bool:
+        now = self._from.clock.now()
+        wanted = True
+        async with self._from.store.transaction() as transaction:
+            for work in works:
+                known = await load_rebuild(transaction, work.view)
+                if known is None or known.generation != work.rebuild.generation or known.owner != self._owner:
+                    return False
+                if work.rebuild.phase not in WORKING:
+                    continue
+                wanted = wanted and known.wanted
+                work.rebuild = replace(work.rebuild, leased_until=self._lease(now), wanted=known.wanted)
+                await save_rebuild(transaction, work.view, work.rebuild)
+        return wanted
+
+    async def _turn(self, work: _Work, phase: Phase, error: str = "") -> None:
+        now = self._from.clock.now()
+        async with self._from.store.transaction() as transaction:
+            known = await load_rebuild(transaction, work.view)
+            wanted = known is not None and known.wanted and phase is not Phase.READY and phase is not Phase.FAILED
+            work.rebuild = replace(work.rebuild, phase=phase, error=error, changed_at=now, wanted=wanted)
+            await save_rebuild(transaction, work.view, work.rebuild)
+        self._tell(work)
+
+    async def _release(self, works: Sequence[_Work]) -> None:
+        async with self._from.store.transaction() as transaction:
+            for work in works:
+                known = await load_rebuild(transaction, work.view)
+                if known is not None and known.owner == self._owner:
+                    mine = (
+                        known if known.phase is not work.rebuild.phase else replace(work.rebuild, wanted=known.wanted)
+                    )
+                    await save_rebuild(transaction, work.view, replace(mine, owner="", leased_until=None))
+
+    def _tell(self, work: _Work) -> None:
+        _log.info("rebuild of %s: %s", work.view.name, work.rebuild.phase.value)
+        if self._observer is not None:
+            self._observer.phase(work.view.name, work.rebuild.phase.value)
+
+    def _free(self, rebuild: Rebuild, now: datetime) -> bool:
+        return rebuild.owner in ("", self._owner) or rebuild.leased_until is None or rebuild.leased_until <= now
+
+    def _lease(self, now: datetime) -> datetime:
+        return now + timedelta(seconds=self._settings.lease_seconds)
