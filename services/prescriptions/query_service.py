@@ -9,7 +9,7 @@ from erx.prescriptions.v1.query_service_pb2_grpc import (
     PrescriptionQueryServiceServicer,
     add_PrescriptionQueryServiceServicer_to_server,
 )
-from eventkernel.ports import BusTail, Clock, EventStore, ViewStore
+from eventkernel.ports import BusTail, Clock, EventStore, StreamDirectory, ViewStore
 from eventkernel.runtime.consistency import ViewProgress
 from eventkernel_grpc import GrpcServer
 from eventkernel_grpc.call import current_call
@@ -42,6 +42,7 @@ class PrescriptionQueryService(PrescriptionQueryServiceServicer):
         *,
         views: ViewStore,
         events: EventStore,
+        directory: StreamDirectory,
         tail: BusTail,
         clock: Clock,
         topic: str,
@@ -51,7 +52,7 @@ class PrescriptionQueryService(PrescriptionQueryServiceServicer):
     ) -> None:
         freshness = Freshnesses(views, tail, topic=topic, group=group)
         pages = PageTokens(page_key)
-        self._sources = Sources(views, events, clock, progress or ViewProgress(), freshness, pages)
+        self._sources = Sources(views, events, clock, progress or ViewProgress(), freshness, pages, directory)
 
     async def FetchPrescription(self, request: q.FetchPrescriptionRequest, context: Any) -> Any:  # noqa: N802
         """One prescription."""
@@ -107,6 +108,7 @@ def add_to_server(
     *,
     views: ViewStore,
     events: EventStore,
+    directory: StreamDirectory,
     tail: BusTail,
     clock: Clock,
     progress: ViewProgress,
@@ -119,6 +121,7 @@ def add_to_server(
     service = PrescriptionQueryService(
         views=views,
         events=events,
+        directory=directory,
         tail=tail,
         clock=clock,
         topic=topic,

@@ -1,6 +1,5 @@
 """FetchAllPrescriptions: filters, orders and pages over ``prescription_view``."""
 
-from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -8,12 +7,13 @@ from google.protobuf.timestamp_pb2 import Timestamp
 
 from erx.prescriptions.v1 import filters_pb2, query_service_pb2
 from eventkernel.errors import InvalidCommand
-from eventkernel.filters import All, AnyOf, Eq, Filter, In, Order, Query, Range, sort_key
+from eventkernel.filters import All, AnyOf, Eq, Filter, In, Order, Query, Range
 from eventkernel_grpc.call import CallContext
-from eventkernel_grpc.pages import page_size
 from eventkernel_grpc.wire_types import from_timestamp
 from prescriptions.queries.consistency import answering, demand_of
-from prescriptions.queries.sources import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, PHARMACY_COLUMNS, Sources
+from prescriptions.queries.listing_as_of import fetch_all_as_of
+from prescriptions.queries.paging import asked_page
+from prescriptions.queries.sources import PHARMACY_COLUMNS, Sources
 from prescriptions.views.prescription_view import PRESCRIPTION_VIEW, code_filter, record_of, text_filter
 from prescriptions.wire.query_replies import record_to
 from prescriptions.wire.values import SCHEDULE_FROM, STATUS_FROM
@@ -30,19 +30,19 @@ async def fetch_all_prescriptions(
     sources: Sources, call: CallContext, request: query_service_pb2.FetchAllPrescriptionsRequest
 ) -> query_service_pb2.FetchAllPrescriptionsResponse:
     """One page of those that fit, the newest first unless asked otherwise."""
-    size = page_size(request.page_size, default=PAGE_SIZE_DEFAULT, at_most=PAGE_SIZE_MAX)
+    question = Query(call.tenant, filter_from(request.filter), _order_from(request))
+    if request.WhichOneof("point") is not None:
+        return await fetch_all_as_of(sources, call, request, question)
     demand = demand_of(call, request)
-    query = Query(call.tenant, filter_from(request.filter), _order_from(request), limit=size + 1)
-    query = replace(query, after=sources.pages.decode(query, request.page_token, scope=PRESCRIPTION_VIEW.table))
+    scope = PRESCRIPTION_VIEW.table
+    asked = asked_page(sources, question, size=request.page_size, token=request.page_token, scope=scope)
     async with answering(sources, PRESCRIPTION_VIEW, call, demand) as (reading, made):
-        rows = await reading.select(PRESCRIPTION_VIEW, query)
-        total = await reading.count(PRESCRIPTION_VIEW, query) if request.include_total else None
-    more, rows = len(rows) > size, rows[:size]
-    position = sort_key(query.order, rows[-1].values) if more else ()
+        page = await asked.select(reading, PRESCRIPTION_VIEW)
+        total = await reading.count(PRESCRIPTION_VIEW, question) if request.include_total else None
     return query_service_pb2.FetchAllPrescriptionsResponse(
         as_of=made,
-        next_page_token=sources.pages.encode(query, position, scope=PRESCRIPTION_VIEW.table) if more else "",
-        prescriptions=[record_to(record_of(row.values)) for row in rows],
+        next_page_token=page.next_page_token,
+        prescriptions=[record_to(record_of(row)) for row in page.rows],
         total_size=total,
     )
 

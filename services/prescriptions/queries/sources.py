@@ -1,13 +1,14 @@
 """What queries stand on, and the names they share with the command side."""
 
+import asyncio
 from collections.abc import AsyncIterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any, Final
 
 from eventkernel.envelope import StreamPosition
 from eventkernel.filters import Query, sort_key
 from eventkernel.ids import StreamId
-from eventkernel.ports import Clock, EventStore, StoredRow, ViewReading, ViewStore
+from eventkernel.ports import Clock, EventStore, StoredRow, StreamDirectory, ViewReading, ViewStore
 from eventkernel.runtime.consistency import ViewProgress
 from eventkernel.view import View
 from eventkernel_grpc.pages import PageTokens
@@ -22,6 +23,8 @@ PHARMACY_COLUMNS: Final = ("holder_id", "nominated_id", "dispenser_id")
 """Of ``prescription_view``: who holds it, for whom it is meant, who dispensed last; a pharmacy is looked for in any of them."""
 SCAN_ROWS_MAX: Final = 1_000
 """Rows read in one statement where all that match are needed."""
+LISTS_FROM_LOG_MAX: Final = 2
+"""Answers of a server that read a whole tenant's log at the same time; others wait, as long as their deadline allows."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,6 +37,8 @@ class Sources:
     progress: ViewProgress
     freshness: Freshnesses
     pages: PageTokens
+    directory: StreamDirectory
+    lists_from_log: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTS_FROM_LOG_MAX))
 
 
 def stream_of(tenant: str, prescription_id: str) -> StreamId:

@@ -21,10 +21,13 @@ IS_LIVE: Final = In("status", tuple(sorted(status.name for status in LIVE)))
 @lru_cache(STEPS_MAX)
 def rows(record: PrescriptionRecord) -> tuple[dict[str, Any], ...]:
     """The prescription's row. Kept for a while: what a step brings, the next one takes away."""
-    if record.version == 0:
-        return ()
+    return ({**columns_of(record), "document": record.document},) if record.version else ()
+
+
+def columns_of(record: PrescriptionRecord) -> dict[str, Any]:
+    """What a prescription is found and sorted by: its row without the document."""
     state, content = record.state, record.state.written
-    row = {
+    return {
         "prescription_id": record.prescription_id,
         "status": state.status.name,
         "schedule": content.schedule.name,
@@ -41,9 +44,7 @@ def rows(record: PrescriptionRecord) -> tuple[dict[str, Any], ...]:
         "updated_at": record.occurred_at,
         "issued_at": state.issued_at,
         "expires_at": state.expires_at,
-        "document": record.document,
     }
-    return (row,)
 
 
 def has_refills(state: Prescription) -> bool:

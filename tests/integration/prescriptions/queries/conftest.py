@@ -24,6 +24,7 @@ from eventkernel_memory.event_publisher import MemoryEventPublisher
 from eventkernel_memory.event_store import MemoryEventStore
 from eventkernel_memory.event_subscription import MemoryEventSubscription
 from eventkernel_memory.journal import MemoryJournal
+from eventkernel_memory.stream_directory import MemoryStreamDirectory
 from eventkernel_memory.view_store import MemoryViewStore
 from eventkernel_sqlite.view_store import SqliteViewStore
 from prescriptions.domain.events import Event
@@ -48,11 +49,13 @@ class QuerySide:
 
     views: ViewStore
     clock: Clock
-    events: MemoryEventStore = field(default_factory=lambda: MemoryEventStore(MemoryJournal()))
+    journal: MemoryJournal = field(default_factory=MemoryJournal)
     bus: MemoryBus = field(default_factory=MemoryBus)
     progress: ViewProgress = field(default_factory=ViewProgress)
 
     def __post_init__(self) -> None:
+        self.events = MemoryEventStore(self.journal)
+        self.directory = MemoryStreamDirectory(self.journal)
         self.tail = MemoryBusTail(self.bus)
         self.publisher = MemoryEventPublisher(self.bus)
         self.subscription = MemoryEventSubscription(self.bus, GROUP, [TOPIC])
@@ -116,6 +119,7 @@ class QuerySide:
             server,
             views=self.views,
             events=self.events,
+            directory=self.directory,
             tail=self.tail,
             clock=self.clock,
             progress=self.progress,
