@@ -197,7 +197,6 @@ def query_server(process: Process) -> Component:
         server,
         views=stores.views,
         events=stores.events,
-        directory=stores.directory,
         tail=stores.tail,
         clock=stores.clock,
         progress=process.progress,
