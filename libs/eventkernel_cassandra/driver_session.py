@@ -162,22 +162,28 @@ async def open_driver_session(settings: ConnectionSettings) -> DriverSession:
         request_timeout=settings.request_timeout_seconds,
         row_factory=tuple_factory,
     )
-    cluster = Cluster(
-        settings.contact_points,
-        port=settings.port,
-        protocol_version=4,
-        auth_provider=PlainTextAuthProvider(settings.username, settings.password) if settings.username else None,
-        ssl_context=_ssl_context(settings.tls) if settings.tls else None,
-        connect_timeout=settings.connect_timeout_seconds,
-        reconnection_policy=ConstantReconnectionPolicy(settings.reconnect_delay_seconds, max_attempts=None),
-        execution_profiles={EXEC_PROFILE_DEFAULT: profile},
-    )
-    loop = asyncio.get_running_loop()
+
+    def connect() -> Any:
+        cluster = Cluster(
+            settings.contact_points,
+            port=settings.port,
+            protocol_version=4,
+            auth_provider=PlainTextAuthProvider(settings.username, settings.password) if settings.username else None,
+            ssl_context=_ssl_context(settings.tls) if settings.tls else None,
+            connect_timeout=settings.connect_timeout_seconds,
+            reconnection_policy=ConstantReconnectionPolicy(settings.reconnect_delay_seconds, max_attempts=None),
+            execution_profiles={EXEC_PROFILE_DEFAULT: profile},
+        )
+        try:
+            return cluster.connect()
+        except BaseException:
+            cluster.shutdown()
+            raise
+
     with ThreadPoolExecutor(1, "cassandra-connect") as connecting:
         try:
-            connection = await loop.run_in_executor(connecting, cluster.connect)
+            connection = await asyncio.get_running_loop().run_in_executor(connecting, connect)
         except Exception as error:
-            await loop.run_in_executor(connecting, cluster.shutdown)
             raise _unanswered(Statement("connect", "", Kind.READ), error) from error
     connection.default_fetch_size = None  # statements have limits of their own
     return DriverSession(connection, settings.reach)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from eventkernel.errors import StoreMismatch
 from eventkernel.ports.clock import Clock
-from eventkernel_cassandra.errors import STORE, InDoubt, NotExecuted
+from eventkernel_cassandra.errors import STORE, InDoubt, NotExecuted, ServerRefused
 from eventkernel_cassandra.schema import CREATE_KEYSPACE, CREATE_MIGRATIONS, NEWEST, STEPS
 from eventkernel_cassandra.session import CqlSession, Kind, Statement
 from eventkernel_cassandra.settings import Layout
@@ -34,17 +34,22 @@ _SCHEMA_VERSIONS = (
 async def migrate(
     session: CqlSession, keyspace: str, layout: Layout, clock: Clock, *, replication: int = 1, create: bool = True
 ) -> None:
-    """Make the keyspace (where ``create`` allows) and take the steps that are missing. Safe from several processes at once.
+    """Make the keyspace (where ``create`` allows it) and take the steps that are missing. Safe from several processes at once.
 
     Raises ``StoreMismatch`` for a schema that is newer than this program, or a keyspace laid out with other numbers.
     """
     if not _KEYSPACE.match(keyspace):
         raise StoreMismatch(STORE, expected="a keyspace of a-z, 0-9 and _, beginning with a letter", actual=keyspace)
     migration = _Migration(session, keyspace, clock)
-    if create:
-        await migration.define(CREATE_KEYSPACE.format(ks=keyspace, replication=replication))
+    try:
+        taken = await migration.taken()
+    except ServerRefused:
+        # A keyspace that is ready asks for no right to change a schema, at this or any later start.
+        if create:
+            await migration.define(CREATE_KEYSPACE.format(ks=keyspace, replication=replication))
         await migration.define(CREATE_MIGRATIONS.format(ks=keyspace))
-    if await migration.taken() < NEWEST:
+        taken = await migration.taken()
+    if taken < NEWEST:
         await migration.take_steps()
     await migration.check_layout(layout)
 

@@ -100,6 +100,7 @@ class CassandraOutbox:
 
     async def read(self, streams: Sequence[PendingStream], events_max: int) -> Sequence[OutboxRun]:
         """The runs; on the way, rows that the generation has passed go, late writers are passed by, rested streams retired."""
+        self._watch.begin_round()
         rows = [
             (pending, (pending.stream.key, bucket, generation))
             for pending in streams

@@ -27,7 +27,12 @@ class Tls:
 
 @dataclass(frozen=True, slots=True)
 class ConnectionSettings:
-    """One cluster, as one program sees it."""
+    """One cluster, as one program sees it.
+
+    Warning: by its default, ``commitlog_sync: periodic``, a server acknowledges before it syncs, and loses acknowledged
+    appends when the only replica dies. Run ``group`` with a window of 2 to 5 ms; and ``paxos_variant: v2``, for under v1 a
+    commit that times out calls itself a plain write. ``eventkernel_cassandra.durability`` looks for both.
+    """
 
     contact_points: tuple[str, ...]
     port: int = 9042

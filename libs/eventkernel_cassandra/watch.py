@@ -52,17 +52,21 @@ class Watch:
         self._rows_max = rows_max
         self._known: OrderedDict[RowKey, _Known] = OrderedDict()
         self._poked: set[str] = set()
+        self._poked_before: set[str] = set()
 
     def poke(self, stream_key: str) -> None:
         """Look at this stream in the next round."""
         if len(self._poked) < self._rows_max:
             self._poked.add(stream_key)
 
+    def begin_round(self) -> None:
+        """Pokes until now count for this round, later ones for the next."""
+        self._poked_before, self._poked = self._poked, set()
+
     def is_due(self, row: RowKey) -> bool:
         """Whether to look at the row's stream now; a row seen for the first time always is."""
         known = self._known.get(row)
-        if known is None or row[0] in self._poked:
-            self._poked.discard(row[0])
+        if known is None or row[0] in self._poked_before:
             return True
         now = self._now()
         pause = min(self._pace.look_seconds_max, (now - known.quiet_since) / 4)

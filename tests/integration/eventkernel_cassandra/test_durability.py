@@ -12,6 +12,7 @@ import pytest
 from eventkernel.ids import StreamId
 from eventkernel.testing.contracts.journal import EVERYTHING
 from eventkernel_cassandra.connect import Driver, open_session
+from eventkernel_cassandra.durability import concerns
 from eventkernel_cassandra.event_store import CassandraEventStore
 from eventkernel_cassandra.migrations import migrate
 from eventkernel_cassandra.outbox import CassandraOutbox
@@ -140,6 +141,7 @@ async def test_the_servers_default_commit_log_loses_what_it_acknowledged(own_ser
     for after in (2_000, 3_000, 4_000, 5_000):
         said = await kill_in_the_middle(own_server, ["acsylla"], after)
         session = await open_session(settings_of(own_server))
+        assert [concern.split(":")[0] for concern in await concerns(session)] == ["commitlog_sync is periodic"]
         store = CassandraEventStore(session, statements_of(KEYSPACE), LAYOUT, SystemClock())
         lost = []
         for key in {key for key, _, _ in said}:

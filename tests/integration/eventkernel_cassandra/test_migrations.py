@@ -9,6 +9,7 @@ from eventkernel.errors import StoreMismatch, StoreUnavailable
 from eventkernel.ports.event_store import Position
 from eventkernel.testing.contracts.journal import append, new_entry, new_stream
 from eventkernel_cassandra.connect import Driver, open_session
+from eventkernel_cassandra.durability import _SETTING, concerns
 from eventkernel_cassandra.event_store import CassandraEventStore
 from eventkernel_cassandra.migrations import migrate
 from eventkernel_cassandra.schema import NEWEST
@@ -79,3 +80,8 @@ async def test_a_closed_session_refuses_before_it_sends(session: CqlSession, key
         await session.read(statements.select_statics, ["default/order-1", 0])
     with pytest.raises(StoreUnavailable, match="closed"):
         await session.define("nothing")
+
+
+async def test_the_test_server_is_set_so_that_it_keeps_what_it_acknowledges(session: CqlSession) -> None:
+    assert await concerns(session) == []
+    assert (await session.read(_SETTING, ["commitlog_sync"]))[0][0] == "group"
