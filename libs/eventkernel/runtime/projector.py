@@ -27,6 +27,7 @@ from eventkernel.ports import (
 )
 from eventkernel.remembered import ByIdentity
 from eventkernel.runtime.cloudevents import BrokenRecord, from_record
+from eventkernel.runtime.failures import told
 from eventkernel.runtime.stream_fold import Decode, Events, Gap, fold_stream, in_order
 from eventkernel.runtime.view_states import ViewStates
 from eventkernel.runtime.waiting import FIRST_BACKOFF_SECONDS, first_of, gather
@@ -174,7 +175,7 @@ class Projector(Generic[E]):
         except Exception as error:
             if _will_pass(error):
                 raise
-            _log.warning("batch of %d streams failed, applying them one by one: %r", len(events), error)
+            _log.warning("batch of %d streams failed, applying them one by one: %s", len(events), type(error).__name__)
             self._states.clear()
             for stream, run in events.items():
                 for view in self._views:
@@ -190,7 +191,7 @@ class Projector(Generic[E]):
                 if _will_pass(error):
                     raise
                 self._states.clear()
-                first = ParkedEvent(event, f"not applied: {error!r}", self._clock.now())
+                first = ParkedEvent(event, told(error, event), self._clock.now())
                 parked = [first, *map(self._behind, run[place + 1 :])]
                 async with self._store.transaction() as transaction:
                     await transaction.park(view, parked)

@@ -17,6 +17,7 @@ from eventkernel.ids import StreamId
 from eventkernel.ports import Checkpoint, ParkedEvent, StreamHead
 from eventkernel.remembered import ByIdentity
 from eventkernel.runtime.discards import Discards, passing_over
+from eventkernel.runtime.failures import told
 from eventkernel.runtime.rebuild_advance import Sources, advance, copy
 from eventkernel.runtime.waiting import until_available
 from eventkernel.view import View
@@ -158,7 +159,7 @@ class Filler(Generic[E]):
         except Exception as error:
             if isinstance(error, KernelError):
                 raise
-            _log.warning("batch of %d streams failed, folding them one by one: %r", len(events), error)
+            _log.warning("batch of %d streams failed, folding them one by one: %s", len(events), type(error).__name__)
             folded = 0
             for place, target in enumerate(self._targets):
                 for stream in behind[place]:
@@ -177,7 +178,7 @@ class Filler(Generic[E]):
                 if isinstance(error, KernelError):
                     raise
                 now = self._from.clock.now()
-                said = [f"not applied: {error!r}", *("" for _ in events[place + 1 :])]
+                said = [told(error, event), *("" for _ in events[place + 1 :])]
                 rest = [ParkedEvent(e, why, now) for e, why in zip(events[place:], said, strict=True)]
                 async with self._from.store.transaction() as transaction:
                     await transaction.park(view, rest)

@@ -5,9 +5,10 @@ from dataclasses import dataclass
 from typing import Any, TypeAlias, TypeVar
 
 from eventkernel.envelope import RecordedEvent
-from eventkernel.errors import Divergence, EventUnreadable
+from eventkernel.errors import Divergence
 from eventkernel.ids import StreamId
 from eventkernel.ports import Checkpoint, StreamChange
+from eventkernel.runtime.failures import told
 from eventkernel.view import View, changes
 
 E = TypeVar("E")
@@ -73,11 +74,8 @@ def fold_stream(
             break
         try:
             state = view.fold(state, decode(event), event)
-        except EventUnreadable as unreadable:
-            error, rest = str(unreadable), events[place:]
-            break
-        except Exception as failure:  # noqa: BLE001 - a fold that breaks is the poison a lane is for
-            error, rest = f"fold failed: {failure!r}", events[place:]
+        except Exception as failure:  # noqa: BLE001 - an event that cannot be read or folded is what a lane is for
+            error, rest = told(failure, event), events[place:]
             break
         version, event_id = event.version, event.event_id
     step = None

@@ -39,13 +39,17 @@ async def test_a_view_that_is_behind_tells_by_how_many_events_and_how_long(side:
 async def test_an_event_that_cannot_be_read_is_told_and_holds_up_its_stream_alone(side: Any) -> None:
     stream = stream_of(1)
     good = new_events(untold().create(), stream)[0]
-    await side.append(stream, 0, [NewEvent(good.event_id, good.type, good.schema_version, b"\xff\xff", good.meta)])
+    broken = b"\xff Jane Doe, born 1990"
+    await side.append(stream, 0, [NewEvent(good.event_id, good.type, good.schema_version, broken, good.meta)])
     await side.project()
     two = await side.told(2, untold().create())
     reply = await side.ask("ProjectionStatus", q.ProjectionStatusRequest())
     for found in reply.views:
         assert found.last_error.reason == "EVENT_PARKED"
-        assert "not protobuf" in found.last_error.message
+        assert found.last_error.message.startswith(
+            f"UpcastFailed at PrescriptionCreated (schema version 3), {stream.name}"
+        )
+        assert "Jane" not in found.last_error.message
     assert await side.ask("FetchPrescription", q.FetchPrescriptionRequest(prescription_id=two))
 
 
