@@ -9,17 +9,20 @@ from confluent_kafka import Consumer, ConsumerGroupTopicPartitions, IsolationLev
 from confluent_kafka import TopicPartition as Place
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._listoffsets import OffsetSpec
+from confluent_kafka.admin._metadata import ClusterMetadata
 
 from eventkernel.errors import StoreMismatch, StoreUnavailable
 from eventkernel.ports.event_subscription import BusRecord, TopicPartition
-from eventkernel_kafka.error_codes import NO_GROUP, PARTITION_EOF, PASSING
+from eventkernel_kafka.error_codes import NO_GROUP, PARTITION_EOF, PASSING, STALE_LEADER
 from eventkernel_kafka.errors import STORE, translated, translating
-from eventkernel_kafka.one_thread import OneThread
+from eventkernel_kafka.one_thread import OneThread, answered
 from eventkernel_kafka.records import bus_record
 from eventkernel_kafka.settings import KafkaSettings
 
 SLICE_SECONDS = 0.1
 PREFETCH_KIBIBYTES = 4 * 1024
+FETCH_WAIT_MS = 10
+GRACE_SECONDS = 1.0  # the client's own time limits, which say more, come first
 LATEST = OffsetSpec.latest()  # type: ignore[no-untyped-call]
 
 
@@ -28,7 +31,8 @@ class KafkaBusTail:
 
     def __init__(self, settings: KafkaSettings) -> None:
         self._settings = settings
-        self._thread = OneThread("kafka-tail")
+        self._thread = OneThread("kafka-tail", settings.call_seconds * 2 + GRACE_SECONDS)
+        self._grace = settings.call_seconds + GRACE_SECONDS
         self._consumer: Consumer | None = None
         self._admin: AdminClient | None = None
         self._partitions: dict[str, int] = {}
@@ -37,18 +41,17 @@ class KafkaBusTail:
     async def end_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
         """The next offset of every partition, from the leaders."""
         places = await self._places(topic)
-        admin = self._asking()
+        loop = asyncio.get_running_loop()
+        until = loop.time() + self._settings.call_seconds
         with translating():
-            asked = admin.list_offsets(
-                dict.fromkeys(places, LATEST),
-                isolation_level=IsolationLevel.READ_UNCOMMITTED,
-                request_timeout=self._settings.call_seconds,
-            )
-            found = await asyncio.gather(*map(asyncio.wrap_future, asked.values()))
-        return {
-            TopicPartition(topic, place.partition): result.offset
-            for place, result in zip(asked.keys(), found, strict=True)
-        }
+            while True:
+                try:
+                    return await self._ends(topic, places)
+                except KafkaException as error:
+                    if error.args[0].code() not in STALE_LEADER or loop.time() >= until:
+                        raise
+                # Brokers were restarted: learn anew who leads.
+                await self._thread.run(self._list_topics)
 
     async def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
         """Where the group goes on, per partition."""
@@ -60,7 +63,7 @@ class KafkaBusTail:
                 asked = admin.list_consumer_group_offsets(
                     [ConsumerGroupTopicPartitions(group, places)], request_timeout=self._settings.call_seconds
                 )
-                found = await asyncio.wrap_future(asked[group])
+                found = await answered(asked[group], self._grace)
             except KafkaException as error:
                 if error.args[0].code() in NO_GROUP:
                     return offsets
@@ -109,7 +112,10 @@ class KafkaBusTail:
                 raise StoreUnavailable(
                     STORE, f"{source.topic}/{source.partition} gave {len(records)} records up to {high}"
                 )
-        self._next = (source, at)
+        if at < high:
+            self._next = (source, at)
+        else:
+            consumer.unassign()  # a consumer at the end asks the broker again and again
         return records
 
     def _end(self) -> None:
@@ -122,11 +128,25 @@ class KafkaBusTail:
                 self._admin = AdminClient(self._settings.common())
         return self._admin
 
+    def _list_topics(self) -> ClusterMetadata:
+        return self._asking().list_topics(timeout=self._settings.call_seconds)
+
+    async def _ends(self, topic: str, places: Sequence[Place]) -> dict[TopicPartition, int]:
+        asked = self._asking().list_offsets(
+            dict.fromkeys(places, LATEST),
+            isolation_level=IsolationLevel.READ_UNCOMMITTED,
+            request_timeout=self._settings.call_seconds,
+        )
+        found = await asyncio.gather(*(answered(answer, self._grace) for answer in asked.values()))
+        return {
+            TopicPartition(topic, place.partition): result.offset
+            for place, result in zip(asked.keys(), found, strict=True)
+        }
+
     async def _places(self, topic: str) -> list[Place]:
         """All partitions; their number is fixed, so it is asked once."""
-        admin = self._asking()
         if topic not in self._partitions:
-            found = await self._thread.run(lambda: admin.list_topics(timeout=self._settings.call_seconds))
+            found = await self._thread.run(self._list_topics)
             metadata = found.topics.get(topic)
             if metadata is None or metadata.error is not None:
                 raise StoreMismatch(STORE, expected=f"topic {topic}", actual="no such topic")
@@ -143,6 +163,8 @@ class KafkaBusTail:
             "enable.partition.eof": True,
             "fetch.message.max.bytes": self._settings.message_bytes_max,
             "queued.max.messages.kbytes": PREFETCH_KIBIBYTES,
+            # A question that waits at the end of a partition holds up the next read elsewhere, by default for 500 ms.
+            "fetch.wait.max.ms": FETCH_WAIT_MS,
         }
 
 

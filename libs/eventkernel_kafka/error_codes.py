@@ -41,6 +41,15 @@ PARTITION_EOF = KafkaError._PARTITION_EOF
 PASSING = frozenset({PARTITION_EOF, KafkaError._MAX_POLL_EXCEEDED, KafkaError._TRANSPORT})
 # A partition that was assigned and is not read yet cannot be sought in: it will begin at the committed offset by itself.
 NOT_BEGUN = KafkaError._STATE
+# Asked of a broker that is not, or does not know that it is, the leader: what the client knows of leaders is out of date.
+STALE_LEADER = frozenset(
+    {
+        KafkaError.FENCED_LEADER_EPOCH,
+        KafkaError.UNKNOWN_LEADER_EPOCH,
+        KafkaError.NOT_LEADER_FOR_PARTITION,
+        KafkaError.LEADER_NOT_AVAILABLE,
+    }
+)
 PURGED = frozenset({KafkaError._PURGE_QUEUE, KafkaError._PURGE_INFLIGHT})
 NO_GROUP = frozenset({KafkaError.GROUP_ID_NOT_FOUND, KafkaError.UNKNOWN_MEMBER_ID})
 TOPIC_EXISTS = KafkaError.TOPIC_ALREADY_EXISTS

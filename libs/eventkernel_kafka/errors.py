@@ -34,5 +34,7 @@ def translating() -> Iterator[None]:
         yield
     except KafkaException as error:
         raise translated(error.args[0]) from error
-    except RuntimeError as error:  # confluent-kafka says so of a client that was closed
+    except RuntimeError as error:
+        if "closed" not in str(error):  # what confluent-kafka says of a client that was
+            raise
         raise StoreUnavailable(STORE, str(error)) from error

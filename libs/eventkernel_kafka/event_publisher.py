@@ -11,7 +11,6 @@ import logging
 import time
 from collections.abc import Sequence
 from concurrent.futures import Future
-from contextlib import suppress
 from functools import lru_cache
 from queue import SimpleQueue
 from threading import Thread
@@ -95,14 +94,11 @@ class _Publishing:
                 continue  # given up before anything of it was sent
             try:
                 self._publish(messages)
-            except (_Failure, KafkaException) as error:
-                self._drop()
-                failed = PublishFailed(messages[0].topic, self._cause(error))
-                failed.__cause__ = error
-                published.set_exception(failed)
-            except Exception as error:  # noqa: BLE001 - a mistake in a message is raised where somebody waits for it
-                self._drop()
-                published.set_exception(error)
+            except Exception as error:  # noqa: BLE001 - it is raised where somebody waits for it
+                try:
+                    self._drop()
+                finally:
+                    published.set_exception(self._told(messages[0].topic, error))
             else:
                 published.set_result(None)
         self._drop()
@@ -155,14 +151,22 @@ class _Publishing:
     def _drop(self) -> None:
         """Forget the producer and everything in it that was not sent."""
         producer, self._producer = self._producer, None
-        if producer is not None:
-            with suppress(KafkaException):
-                producer.purge()
+        if producer is None:
+            return
+        try:
+            producer.purge()
             producer.flush(0)
+        except (KafkaException, RuntimeError) as error:
+            _log.warning("a producer was dropped after it could not be purged: %s", error)
 
-    def _cause(self, error: Exception) -> str:
+    def _told(self, topic: str, error: Exception) -> Exception:
+        """What a caller is told: a mistake in a message as it is, everything else as the bus's failure."""
+        if not isinstance(error, (_Failure, KafkaException)):
+            return error
         text = described(error.args[0]) if isinstance(error, KafkaException) else str(error)
-        return f"{text} ({self._trouble})" if self._trouble else text
+        failed = PublishFailed(topic, f"{text} ({self._trouble})" if self._trouble else text)
+        failed.__cause__ = error
+        return failed
 
     def _delivered(self, error: KafkaError | None, _message: Any) -> None:
         """Called for failures alone (``delivery.report.only.error``): a call a record would cost as much as the sending."""

@@ -22,6 +22,7 @@ _log = logging.getLogger(__name__)
 
 SLICE_SECONDS = 0.1
 ASK_SECONDS = 1.0
+GRACE_SECONDS = 1.0  # the client's own time limits, which say more, come first
 
 
 class KafkaEventSubscription:
@@ -31,7 +32,7 @@ class KafkaEventSubscription:
         self._settings = settings
         self._group = group
         self._topics = list(topics)
-        self._thread = OneThread(f"kafka-{group}")
+        self._thread = OneThread(f"kafka-{group}", settings.call_seconds + GRACE_SECONDS)
         self._consumer: Consumer | None = None
         self._leaving = False
         self._left_over: list[BusRecord] = []
@@ -57,7 +58,6 @@ class KafkaEventSubscription:
         with suppress(KernelError):
             await self._ended()
         await self._thread.run(self._rewind)
-        self._left_over.clear()
 
     async def close(self) -> None:
         """Leave the group, so that the others take over at once."""
@@ -77,7 +77,12 @@ class KafkaEventSubscription:
                     self._under_way = None
 
     async def _fill(self, records_max: int, timeout_seconds: float) -> None:
-        self._left_over = await self._thread.run(lambda: self._poll(records_max, timeout_seconds))
+        def call() -> None:
+            # Kept here and not handed back: a caller that has stopped waiting must not lose them.
+            if not self._left_over:
+                self._left_over = self._poll(records_max, timeout_seconds)
+
+        await self._thread.run(call, timeout_seconds + ASK_SECONDS)
 
     def _poll(self, records_max: int, timeout_seconds: float) -> list[BusRecord]:
         if self._refused is not None:
@@ -158,6 +163,7 @@ class KafkaEventSubscription:
                 raise translated(place.error)
 
     def _rewind(self) -> None:
+        self._left_over = []
         if self._consumer is None:
             return
         held = self._consumer.assignment()

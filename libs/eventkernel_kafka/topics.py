@@ -12,9 +12,11 @@ from confluent_kafka.cimpl import NewTopic
 from eventkernel.errors import StoreMismatch, StoreUnavailable
 from eventkernel_kafka.error_codes import TOPIC_EXISTS
 from eventkernel_kafka.errors import STORE, translating
+from eventkernel_kafka.one_thread import answered
 from eventkernel_kafka.settings import KafkaSettings
 
 LOOK_SECONDS = 0.02
+GRACE_SECONDS = 1.0  # the client's own time limit, which says more, comes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,7 @@ async def ensure_topic(settings: KafkaSettings, topic: Topic) -> None:
         await _await_leaders(admin, settings, topic)
         resource = ConfigResource(ResourceType.TOPIC, topic.name)
         asked = admin.describe_configs([resource], request_timeout=settings.call_seconds)
-        found = await asyncio.wrap_future(asked[resource])
+        found = await answered(asked[resource], settings.call_seconds + GRACE_SECONDS)
     policy = str(found["cleanup.policy"].value)
     if policy != "delete":
         raise StoreMismatch(STORE, expected=f"{topic.name} with cleanup.policy delete", actual=policy)
@@ -72,7 +74,7 @@ async def _create(admin: AdminClient, settings: KafkaSettings, topic: Topic) -> 
         topic.name, topic.partitions, topic.replication_factor, config=topic.configuration(settings.message_bytes_max)
     )
     asked = admin.create_topics([new], operation_timeout=settings.call_seconds, request_timeout=settings.call_seconds)
-    await asyncio.wrap_future(asked[topic.name])
+    await answered(asked[topic.name], settings.call_seconds + GRACE_SECONDS)
 
 
 async def _await_leaders(admin: AdminClient, settings: KafkaSettings, topic: Topic) -> None:
