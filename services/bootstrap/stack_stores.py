@@ -100,7 +100,7 @@ async def open_stack(settings: Settings) -> Stores:
     outbox = CassandraOutbox(session, statements, layout, clock)
     return Stores(
         clock=clock,
-        events=CassandraEventStore(session, statements, layout),
+        events=CassandraEventStore(session, statements, layout, clock),
         snapshots=CassandraSnapshotStore(session, statements),
         outbox=outbox,
         leases=CassandraShardLeases(session, statements, settings.cassandra_keyspace),
