@@ -12,10 +12,10 @@ from eventkernel.envelope import RecordedEvent
 def told(error: BaseException, event: RecordedEvent) -> str:
     """The error's type, the event's place, and the line of the program that raised it."""
     what = f"{event.type} (schema version {event.schema_version}), {event.stream.name} version {event.version}"
-    return f"{type(error).__name__} at {what}{_raised_in(error)}"
+    return f"{type(error).__name__} at {what}{raised_in(error)}"
 
 
-def _raised_in(error: BaseException) -> str:
+def raised_in(error: BaseException) -> str:
     """The innermost line of the program; nothing where the error was never raised."""
     trace = error.__traceback__
     if trace is None:

@@ -14,6 +14,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from eventkernel.errors import KernelError, Refusal
 from eventkernel.runtime.discards import load_discards
+from eventkernel.runtime.failures import raised_in
 from eventkernel.runtime.rebuild_advance import Sources
 from eventkernel.runtime.rebuild_compare import compare
 from eventkernel.runtime.rebuild_fill import Filled, Filler, FillSettings, Target
@@ -205,8 +206,10 @@ class Rebuilder(Generic[E]):
         """What will pass is raised, and tried again; what will not is a person's to see."""
         if isinstance(error, KernelError) and error.retriable:
             raise error
-        _log.error("rebuild of %s failed", work.view.name, exc_info=error)
-        await self._turn(work, Phase.FAILED, repr(error))
+        # Messages of other errors quote values, which may be a patient's: see ``failures``.
+        said = str(error) if isinstance(error, KernelError) else f"{type(error).__name__}{raised_in(error)}"
+        _log.error("rebuild of %s failed: %s", work.view.name, said)
+        await self._turn(work, Phase.FAILED, said)
 
     async def _beat(
         self, works: Sequence[_Work], stop: asyncio.Event, halt: asyncio.Event, done: asyncio.Event

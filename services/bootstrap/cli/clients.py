@@ -1,6 +1,8 @@
 """Calls of the command line to running servers, and their errors as a person wants to read them."""
 
 import asyncio
+import getpass
+import os
 from collections.abc import Awaitable, Callable, Coroutine
 from typing import Any, TypeVar
 
@@ -25,6 +27,11 @@ def metadata(tenant: str, role: str = "auditor") -> Any:
     return call_metadata(tenant=tenant, actor=Actor(id="command-line", role=role))
 
 
+def operator(tenant: str) -> Any:
+    """The metadata of a call by the person at the command line, by the name they are logged in under."""
+    return call_metadata(tenant=tenant, actor=Actor(id=_user(), role="system", organisation="command-line"))
+
+
 def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run it; an error of the server ends the program with one line: reason, message, details."""
     try:
@@ -42,3 +49,10 @@ async def query(settings: Settings, call: Callable[[grpc.aio.Channel], Awaitable
     """One conversation with the query server."""
     async with channel_to(settings, settings.query_address) as opened:
         return await call(opened)
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):  # no such user in this container
+        return f"uid-{os.getuid()}"

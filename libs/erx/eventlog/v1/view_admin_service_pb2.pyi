@@ -576,20 +576,22 @@ Global___ListRebuildsResponse: _TypeAlias = ListRebuildsResponse  # noqa: Y015
 
 @_typing.final
 class StartRebuildRequest(_message.Message):
-    """Asks for a rebuild."""
+    """Asks for rebuilds."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    VIEW_FIELD_NUMBER: _builtins.int
+    VIEWS_FIELD_NUMBER: _builtins.int
     SINCE_TIME_FIELD_NUMBER: _builtins.int
     SWITCH_WHEN_EQUAL_FIELD_NUMBER: _builtins.int
     RESTART_FIELD_NUMBER: _builtins.int
-    view: _builtins.str
-    """The view."""
     switch_when_equal: _builtins.bool
     """Switch by itself when old, new and a fresh fold agree."""
     restart: _builtins.bool
     """Throw away what an earlier start has filled."""
+    @_builtins.property
+    def views(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """Names of views; none = all."""
+
     @_builtins.property
     def since_time(self) -> _timestamp_pb2.Timestamp:
         """Fold anew only streams with events recorded from then on, copy the others; absent = fold all."""
@@ -597,14 +599,14 @@ class StartRebuildRequest(_message.Message):
     def __init__(
         self,
         *,
-        view: _builtins.str = ...,
+        views: _abc.Iterable[_builtins.str] | None = ...,
         since_time: _timestamp_pb2.Timestamp | None = ...,
         switch_when_equal: _builtins.bool = ...,
         restart: _builtins.bool = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["since_time", b"since_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["restart", b"restart", "since_time", b"since_time", "switch_when_equal", b"switch_when_equal", "view", b"view"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["restart", b"restart", "since_time", b"since_time", "switch_when_equal", b"switch_when_equal", "views", b"views"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -612,23 +614,23 @@ Global___StartRebuildRequest: _TypeAlias = StartRebuildRequest  # noqa: Y015
 
 @_typing.final
 class StartRebuildResponse(_message.Message):
-    """The rebuild as it begins or goes on."""
+    """The rebuilds as they begin or go on."""
 
     DESCRIPTOR: _descriptor.Descriptor
 
-    REBUILD_FIELD_NUMBER: _builtins.int
+    REBUILDS_FIELD_NUMBER: _builtins.int
     @_builtins.property
-    def rebuild(self) -> Global___ViewRebuild:
-        """The rebuild."""
+    def rebuilds(self) -> _containers.RepeatedCompositeFieldContainer[Global___ViewRebuild]:
+        """One for each view, by name."""
 
     def __init__(
         self,
         *,
-        rebuild: Global___ViewRebuild | None = ...,
+        rebuilds: _abc.Iterable[Global___ViewRebuild] | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["rebuild", b"rebuild"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["rebuild", b"rebuild"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["rebuilds", b"rebuilds"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

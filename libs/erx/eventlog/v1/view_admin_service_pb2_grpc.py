@@ -108,7 +108,8 @@ class ViewAdminServiceServicer:
         raise NotImplementedError('Method not implemented!')
 
     def StartRebuild(self, request, context):
-        """Begins a rebuild, or continues one that was stopped or failed. It is worked on by the projectors' processes.
+        """Begins rebuilds, or continues those that were stopped or failed. They are worked on by the projectors' processes; views that
+        are filled together read the log once.
         """
         context.set_code(grpc.StatusCode.UNIMPLEMENTED)
         context.set_details('Method not implemented!')

@@ -39,7 +39,9 @@ class ViewAdminServiceStub:
     ListRebuilds: _grpc.UnaryUnaryMultiCallable[_view_admin_service_pb2.ListRebuildsRequest, _view_admin_service_pb2.ListRebuildsResponse]
     """Lists the views: which generation answers, how many streams are parked, and the rebuild that runs or ran last."""
     StartRebuild: _grpc.UnaryUnaryMultiCallable[_view_admin_service_pb2.StartRebuildRequest, _view_admin_service_pb2.StartRebuildResponse]
-    """Begins a rebuild, or continues one that was stopped or failed. It is worked on by the projectors' processes."""
+    """Begins rebuilds, or continues those that were stopped or failed. They are worked on by the projectors' processes; views that
+    are filled together read the log once.
+    """
     StopRebuild: _grpc.UnaryUnaryMultiCallable[_view_admin_service_pb2.StopRebuildRequest, _view_admin_service_pb2.StopRebuildResponse]
     """Stops a rebuild. What is filled stays, and a start goes on from there."""
     SwitchView: _grpc.UnaryUnaryMultiCallable[_view_admin_service_pb2.SwitchViewRequest, _view_admin_service_pb2.SwitchViewResponse]
@@ -70,7 +72,9 @@ class ViewAdminServiceAsyncStub(ViewAdminServiceStub):
     ListRebuilds: _aio.UnaryUnaryMultiCallable[_view_admin_service_pb2.ListRebuildsRequest, _view_admin_service_pb2.ListRebuildsResponse]  # type: ignore[assignment]
     """Lists the views: which generation answers, how many streams are parked, and the rebuild that runs or ran last."""
     StartRebuild: _aio.UnaryUnaryMultiCallable[_view_admin_service_pb2.StartRebuildRequest, _view_admin_service_pb2.StartRebuildResponse]  # type: ignore[assignment]
-    """Begins a rebuild, or continues one that was stopped or failed. It is worked on by the projectors' processes."""
+    """Begins rebuilds, or continues those that were stopped or failed. They are worked on by the projectors' processes; views that
+    are filled together read the log once.
+    """
     StopRebuild: _aio.UnaryUnaryMultiCallable[_view_admin_service_pb2.StopRebuildRequest, _view_admin_service_pb2.StopRebuildResponse]  # type: ignore[assignment]
     """Stops a rebuild. What is filled stays, and a start goes on from there."""
     SwitchView: _aio.UnaryUnaryMultiCallable[_view_admin_service_pb2.SwitchViewRequest, _view_admin_service_pb2.SwitchViewResponse]  # type: ignore[assignment]
@@ -110,7 +114,9 @@ class ViewAdminServiceServicer(metaclass=_abc_1.ABCMeta):
         request: _view_admin_service_pb2.StartRebuildRequest,
         context: _ServicerContext,
     ) -> _typing.Union[_view_admin_service_pb2.StartRebuildResponse, _abc.Awaitable[_view_admin_service_pb2.StartRebuildResponse]]:
-        """Begins a rebuild, or continues one that was stopped or failed. It is worked on by the projectors' processes."""
+        """Begins rebuilds, or continues those that were stopped or failed. They are worked on by the projectors' processes; views that
+        are filled together read the log once.
+        """
 
     @_abc_1.abstractmethod
     def StopRebuild(
