@@ -10,6 +10,7 @@ import acsylla
 from acsylla import errors
 
 from eventkernel_cassandra.errors import InDoubt, NotExecuted, ServerRefused
+from eventkernel_cassandra.preparing import Prepared
 from eventkernel_cassandra.session import APPLIED, CqlSession, Kind, Row, Statement, Value, Verdict
 from eventkernel_cassandra.settings import ConnectionSettings, Reach
 
@@ -45,12 +46,12 @@ class AcsyllaSession:
         local = reach is Reach.LOCAL
         self._quorum = acsylla.Consistency.LOCAL_QUORUM if local else acsylla.Consistency.QUORUM
         self._serial = acsylla.Consistency.LOCAL_SERIAL if local else acsylla.Consistency.SERIAL
-        self._prepared: dict[Statement, Any] = {}
+        self._prepared = Prepared(self._prepare)
         self._closed = False
 
     async def read(self, statement: Statement, values: Sequence[Value]) -> Sequence[Row]:
         """The rows, in the order of the columns selected."""
-        prepared = self._prepared.get(statement) or await self._prepare(statement)
+        prepared = self._prepared.now(statement) or await self._prepared.get(statement)
         bound = prepared.bind(values)
         bound.set_is_idempotent(True)
         try:
@@ -60,7 +61,7 @@ class AcsyllaSession:
 
     async def write(self, statement: Statement, values: Sequence[Value]) -> None:
         """Run it once."""
-        prepared = self._prepared.get(statement) or await self._prepare(statement)
+        prepared = self._prepared.now(statement) or await self._prepared.get(statement)
         try:
             await self._run(prepared.bind(values))
         except errors.CassException as error:
@@ -68,7 +69,7 @@ class AcsyllaSession:
 
     async def apply(self, statement: Statement, values: Sequence[Value]) -> Verdict:
         """Run it once."""
-        prepared = self._prepared.get(statement) or await self._prepare(statement)
+        prepared = self._prepared.now(statement) or await self._prepared.get(statement)
         try:
             result = await self._run(prepared.bind(values))
         except errors.CassException as error:
@@ -109,7 +110,7 @@ class AcsyllaSession:
             )
         except errors.CassException as error:
             raise _unanswered(statement, error) from error
-        return self._prepared.setdefault(statement, prepared)
+        return prepared
 
 
 async def open_acsylla_session(settings: ConnectionSettings) -> AcsyllaSession:

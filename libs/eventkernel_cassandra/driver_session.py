@@ -34,6 +34,7 @@ from cassandra.protocol import RequestValidationException as RequestRefused
 from cassandra.query import SimpleStatement, tuple_factory
 
 from eventkernel_cassandra.errors import InDoubt, NotExecuted, ServerRefused
+from eventkernel_cassandra.preparing import Prepared
 from eventkernel_cassandra.session import APPLIED, CqlSession, Kind, Row, Statement, Value, Verdict
 from eventkernel_cassandra.settings import ConnectionSettings, Reach, Tls
 
@@ -54,14 +55,14 @@ class DriverSession:
         self._serial = ConsistencyLevel.LOCAL_SERIAL if local else ConsistencyLevel.SERIAL
         self._loop = asyncio.get_running_loop()
         self._blocking = ThreadPoolExecutor(1, "cassandra-prepare")
-        self._prepared: dict[Statement, Any] = {}
+        self._prepared = Prepared(self._prepare)
         self._answers: deque[_Answer] = deque()
         self._woken = False
         self._closed = False
 
     async def read(self, statement: Statement, values: Sequence[Value]) -> Sequence[Row]:
         """The rows, in the order of the columns selected."""
-        prepared = self._prepared.get(statement) or await self._prepare(statement)
+        prepared = self._prepared.now(statement) or await self._prepared.get(statement)
         try:
             rows, _ = await self._run(prepared.bind(values))
         except NotExecuted:
@@ -72,12 +73,12 @@ class DriverSession:
 
     async def write(self, statement: Statement, values: Sequence[Value]) -> None:
         """Run it once."""
-        prepared = self._prepared.get(statement) or await self._prepare(statement)
+        prepared = self._prepared.now(statement) or await self._prepared.get(statement)
         await self._write(statement, prepared.bind(values))
 
     async def apply(self, statement: Statement, values: Sequence[Value]) -> Verdict:
         """Run it once."""
-        prepared = self._prepared.get(statement) or await self._prepare(statement)
+        prepared = self._prepared.now(statement) or await self._prepared.get(statement)
         rows, future = await self._write(statement, prepared.bind(values))
         if rows[0][0]:
             return APPLIED
@@ -148,7 +149,7 @@ class DriverSession:
         if statement.kind is Kind.CONDITIONAL:
             prepared.serial_consistency_level = self._serial
         prepared.is_idempotent = statement.kind in (Kind.READ, Kind.SERIAL_READ)
-        return self._prepared.setdefault(statement, prepared)
+        return prepared
 
 
 async def open_driver_session(settings: ConnectionSettings) -> DriverSession:

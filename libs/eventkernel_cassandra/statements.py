@@ -8,7 +8,7 @@ nothing is.
 from collections.abc import Sequence
 from functools import cache
 
-from eventkernel.ports.event_store import ENTRIES_MAX, Entry
+from eventkernel.ports.event_store import Entry
 from eventkernel_cassandra.session import Kind, Statement, Value
 
 _EVENT = (
@@ -51,14 +51,7 @@ class Statements:
 
         self.keyspace = keyspace
 
-        # One prepared statement that holds the whole batch costs the client less than a batch of prepared statements.
-        # A batch with conditions must stay in one partition, and takes no USING TIMESTAMP.
-        entry = (_EVENT, _OUTBOX, _COMMAND)
-        counts = range(1, ENTRIES_MAX + 1)
-        self._appends = [conditional(f"append:{count}", _batch(_HEAD, *entry * count)) for count in counts]
-        self._first_appends = [
-            conditional(f"append_first:{count}", _batch(_FIRST_HEAD, *entry * count)) for count in counts
-        ]
+        self._appends: dict[tuple[int, bool], Statement] = {}
 
         self.select_events = read(
             "select_events",
@@ -78,7 +71,8 @@ class Statements:
         )
         self.select_commands = read("select_commands", select_commands)
         self.select_commands_serially = serial("select_commands_serially", select_commands)
-        # Warning: a range read is never serial, whatever its consistency level says; it is a sweep, not a proof.
+        # Warning: a range read is never serial, whatever its consistency level says, and indexes on static columns are known
+        # to answer inconsistently: this is a sweep, not the way by which work is found.
         self.select_partitions = read(
             "select_partitions",
             "SELECT DISTINCT token(stream, bucket), stream, bucket, head, published, gen FROM {ks}.journal"
@@ -148,12 +142,18 @@ class Statements:
         self.delete_snapshots = write("delete_snapshots", "DELETE FROM {ks}.snapshots WHERE stream = ?")
 
     def append(self, count: int, *, first: bool) -> Statement:
-        """The batch of so many entries; ``first``: the first of its bucket."""
-        return (self._first_appends if first else self._appends)[count - 1]
+        """The batch of so many entries; ``first``: the first of its bucket.
 
-
-def _batch(*statements: str) -> str:
-    return " ".join(("BEGIN UNLOGGED BATCH", *statements, "APPLY BATCH"))
+        One prepared statement that holds the whole batch costs the client less than a batch of prepared statements. A batch
+        with conditions must stay in one partition, and takes no USING TIMESTAMP.
+        """
+        statement = self._appends.get((count, first))
+        if statement is None:
+            name = f"append_first:{count}" if first else f"append:{count}"
+            cql = _batch(_FIRST_HEAD if first else _HEAD, *(_EVENT, _OUTBOX, _COMMAND) * count)
+            statement = Statement(name, cql.format(ks=self.keyspace), Kind.CONDITIONAL)
+            self._appends[count, first] = statement
+        return statement
 
 
 @cache
@@ -194,3 +194,7 @@ def append_values(
             *(key, bucket, entry.command_id.bytes, attempt, seq, seq, entry.request_hash),
         )
     return values
+
+
+def _batch(*statements: str) -> str:
+    return " ".join(("BEGIN UNLOGGED BATCH", *statements, "APPLY BATCH"))

@@ -8,6 +8,7 @@ from eventkernel.testing.contracts.journal import EVERYTHING, append, new_entry,
 from eventkernel_cassandra.bounded import each
 from eventkernel_cassandra.event_store import CassandraEventStore
 from eventkernel_cassandra.outbox import CassandraOutbox
+from eventkernel_cassandra.preparing import Prepared
 from eventkernel_cassandra.session import Statement, Value
 from eventkernel_cassandra.settings import Layout
 from eventkernel_cassandra.simulated_session import SimulatedSession, SimulatedStore
@@ -169,3 +170,28 @@ async def test_the_layout_of_an_append_is_what_the_statement_binds() -> None:
     assert [statement.name for statement, _ in bound] == ["insert_pending", "append_first:1", "append:64"]
     for statement, count in bound:
         assert statement.cql.count("?") == count
+
+
+async def test_a_statement_is_prepared_once_for_all_who_need_it_first() -> None:
+    asked: list[Statement] = []
+    refuse = True
+
+    async def prepare(statement: Statement) -> str:
+        asked.append(statement)
+        await asyncio.sleep(0)
+        if refuse:
+            raise ValueError(statement.name)
+        return statement.cql
+
+    prepared, statement = Prepared(prepare), STATEMENTS.retire
+    first = await asyncio.gather(*(prepared.get(statement) for _ in range(5)), return_exceptions=True)
+    assert [type(error) for error in first] == [ValueError] * 5
+    assert prepared.now(statement) is None
+    refuse = False
+    waiting = [asyncio.create_task(prepared.get(statement)) for _ in range(5)]
+    await asyncio.sleep(0)
+    waiting[0].cancel()
+    answers = await asyncio.gather(*waiting, return_exceptions=True)
+    assert answers[1:] == [statement.cql] * 4
+    assert prepared.now(statement) == statement.cql
+    assert len(asked) == 2
