@@ -52,6 +52,7 @@ def has_refills(state: Prescription) -> bool:
     return state.refills_remaining > 0
 
 
+@lru_cache(STEPS_MAX)
 def codes_text(codings: tuple[Coding, ...]) -> str:
     """All codings as one text in which ``code_filter`` finds one exactly."""
     return "".join(f"\n{_exact(coding.code)}\t{_exact(coding.system)}\n" for coding in codings)

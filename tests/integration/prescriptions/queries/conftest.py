@@ -1,12 +1,14 @@
 """A query server on a port of its own, fed by the real projector from a journal and a bus, over each view store."""
 
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field
 from datetime import datetime
 from pathlib import Path
 from typing import Any
+from uuid import uuid4
 
+import psycopg
 import pytest
 
 from erx.prescriptions.v1.query_service_pb2_grpc import PrescriptionQueryServiceStub
@@ -26,7 +28,10 @@ from eventkernel_memory.event_subscription import MemoryEventSubscription
 from eventkernel_memory.journal import MemoryJournal
 from eventkernel_memory.stream_directory import MemoryStreamDirectory
 from eventkernel_memory.view_store import MemoryViewStore
+from eventkernel_postgres.settings import PostgresSettings
+from eventkernel_postgres.view_store import PostgresViewStore
 from eventkernel_sqlite.view_store import SqliteViewStore
+from localstack import PostgresServer
 from prescriptions.domain.events import Event
 from prescriptions.query_service import add_to_server
 from prescriptions.testing.recorded import new_events, prescription, stream_of
@@ -132,12 +137,36 @@ class QuerySide:
             yield PrescriptionQueryServiceStub(opened)
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.stack("postgres"))])
 async def views(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ViewStore]:
-    """Each store that read models can live in, without a server."""
-    store: ViewStore = MemoryViewStore() if request.param == "memory" else SqliteViewStore(tmp_path / "views.db")
+    """Each store that read models can live in."""
+    match request.param:
+        case "memory":
+            made: AbstractAsyncContextManager[ViewStore] = closing_after(MemoryViewStore())
+        case "sqlite":
+            made = closing_after(SqliteViewStore(tmp_path / "views.db"))
+        case _:
+            made = schema_of_its_own(request.getfixturevalue("postgres_server"))
+    async with made as store:
+        yield store
+
+
+@asynccontextmanager
+async def closing_after(store: ViewStore) -> AsyncIterator[ViewStore]:
     yield store
     await store.close()
+
+
+@asynccontextmanager
+async def schema_of_its_own(server: PostgresServer) -> AsyncIterator[ViewStore]:
+    """In a real Postgres, dropped in the end."""
+    settings = PostgresSettings(server.dsn(), schema=f"queries_{uuid4().hex[:12]}")
+    store = await PostgresViewStore.open(settings)
+    yield store
+    await store.close()
+    async with await psycopg.AsyncConnection.connect(settings.dsn, autocommit=True) as connection:
+        await connection.execute("SET client_min_messages = warning")
+        await connection.execute(f"DROP SCHEMA {settings.schema} CASCADE".encode())
 
 
 @pytest.fixture
