@@ -1,13 +1,19 @@
 """Prometheus metrics of every component, and the observers that fill them."""
 
+from collections.abc import Iterator
 from functools import lru_cache
+from typing import Any
 
 from prometheus_client import CollectorRegistry, Counter, Gauge, Histogram, start_http_server
+from prometheus_client.core import CounterMetricFamily, GaugeMetricFamily
+from prometheus_client.metrics_core import Metric
 
 from eventkernel.errors import KernelError
 from eventkernel.ids import StreamId
 from eventkernel.ports import OutboxDepth
 from eventkernel.runtime.cloudevents import BrokenRecord
+from eventkernel.runtime.overlay_tail import OverlayTail
+from eventkernel.runtime.row_cache import RowCache
 from eventkernel_grpc import CallRecord
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
@@ -37,6 +43,13 @@ class Metrics:
         self.view_gaps = Counter("erx_view_gap_events_total", "Events read from the journal", ["view"], registry=r)
         self.view_parked = Counter("erx_view_parked_total", "Streams parked behind an event", ["view"], registry=r)
         self.broken_records = Counter("erx_broken_records_total", "Records that are no events", registry=r)
+        self.overlay_journal_reads = Counter(
+            "erx_overlay_journal_reads_total", "Streams read from the journal, the bus lacking them", registry=r
+        )
+        self.overlay_journal_events = Counter("erx_overlay_journal_events_total", "Events of these", registry=r)
+        self.overlay_degraded = Counter(
+            "erx_overlay_degraded_total", "Overlays refused, too much being pending", registry=r
+        )
         self.projector_failures = Counter("erx_projector_failures_total", "Batches repeated", registry=r)
 
     def serve(self, address: str) -> int:
@@ -113,6 +126,41 @@ class ProjectorMetrics:
     def failed(self, error: KernelError) -> None:
         """Count a repeated batch."""
         self._m.projector_failures.inc()
+
+
+class OverlayMetrics:
+    """``OverlayObserver``."""
+
+    def __init__(self, metrics: Metrics) -> None:
+        self._m = metrics
+
+    def journal_read(self, events: int) -> None:
+        """Count a stream that the bus did not have in time."""
+        self._m.overlay_journal_reads.inc()
+        self._m.overlay_journal_events.inc(events)
+
+    def degraded(self) -> None:
+        """Count a reading without overlay."""
+        self._m.overlay_degraded.inc()
+
+
+class CacheMetrics:
+    """What a cache of rows and an overlay hold and answer, looked up when asked for."""
+
+    def __init__(self, metrics: Metrics, cache: RowCache[Any], tail: OverlayTail) -> None:
+        self._cache = cache
+        self._tail = tail
+        metrics.registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """The hit rate is hits by hits and misses."""
+        asked = CounterMetricFamily("erx_row_cache", "Questions to the cache of rows", labels=["found"])
+        asked.add_metric(["hit"], self._cache.hits)
+        asked.add_metric(["miss"], self._cache.misses)
+        yield asked
+        yield GaugeMetricFamily("erx_row_cache_states", "States in the cache of rows", len(self._cache))
+        yield GaugeMetricFamily("erx_overlay_events", "Pending events in memory", self._tail.events)
+        yield GaugeMetricFamily("erx_overlay_bytes", "About what they take", self._tail.bytes)
 
 
 class CallMetrics:

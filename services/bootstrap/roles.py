@@ -7,11 +7,12 @@ from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
 from bootstrap.metrics import CallMetrics, HandlerMetrics, Metrics, ProjectorMetrics, RelayMetrics
+from bootstrap.overlays import Overlays, decode
 from bootstrap.secrets import kept_key
 from bootstrap.settings import Settings, SettingsError
 from bootstrap.stores import SOURCE, TOPIC, Stores
+from bootstrap.view_admin import add_view_admin, rebuilder
 from erx.prescriptions.v1.command_service_pb2_grpc import add_PrescriptionCommandServiceServicer_to_server
-from eventkernel.envelope import RecordedEvent
 from eventkernel.ids import StreamId
 from eventkernel.runtime.aggregate_cache import AggregateCache
 from eventkernel.runtime.command_handler import CommandHandler, HandlerLimits
@@ -23,7 +24,6 @@ from eventkernel.runtime.times import TimeRules
 from eventkernel.runtime.waiting import until_available
 from eventkernel_grpc import GrpcServer, LogObserver, Observers, ServerSettings, ServerTls
 from prescriptions.command_service import PrescriptionCommandService, prescription_type
-from prescriptions.domain.events import Event
 from prescriptions.domain.profiles import PROFILES, Profile
 from prescriptions.views import VIEWS
 from prescriptions.wire.events import PrescriptionEventCodec
@@ -42,7 +42,9 @@ class Process:
     failed: asyncio.Event
     said: Callable[[str], None]
     pokes: list[Callable[[StreamId], None]] = field(default_factory=list)
+    rebuild_pokes: list[Callable[[], None]] = field(default_factory=list)
     progress: ViewProgress = field(default_factory=ViewProgress)
+    overlays: Overlays | None = None
 
     def poke(self, stream: StreamId) -> None:
         """Tell a relay of this process that there is something to publish."""
@@ -52,8 +54,21 @@ class Process:
 
 def components(process: Process, names: list[str]) -> list[Component]:
     """The components of these roles, in the order they start in: readers of the bus before its writers."""
-    makers = {"projector": projector, "relay": relay, "query": query_server, "command": command_server}
-    return [makers[name](process) for name in makers if name in names]
+    if "query" in names:
+        # The others that live here write through its cache.
+        process.overlays = Overlays(process)
+    makers = {
+        "projector": projector,
+        "rebuilder": rebuilder,
+        "relay": relay,
+        "overlay": overlay,
+        "query": query_server,
+        "command": command_server,
+    }
+    wanted = {*names, "overlay"} if process.overlays else {*names}
+    if "projector" in names:
+        wanted.add("rebuilder")
+    return [makers[name](process) for name in makers if name in wanted]
 
 
 class ServerComponent:
@@ -92,7 +107,7 @@ def command_server(process: Process) -> Component:
     key = kept_key(settings.claim_key, settings.data_dir, "claim.key")
     handler = CommandHandler(
         prescription_type(profile_of(settings), key),
-        stores.events,
+        process.overlays.told_by(stores.events) if process.overlays else stores.events,
         stores.snapshots,
         stores.clock,
         AggregateCache(settings.aggregates_max),
@@ -143,11 +158,6 @@ def relay(process: Process) -> Component:
 def projector(process: Process) -> Component:
     """Bus in, rows of views out."""
     settings, stores = process.settings, process.stores
-    codec = PrescriptionEventCodec()
-
-    def decode(event: RecordedEvent) -> Event:
-        return codec.decode(event.type, event.schema_version, event.data)
-
     worker = Projector(
         VIEWS,
         stores.subscribe(),
@@ -160,6 +170,7 @@ def projector(process: Process) -> Component:
         ),
         observer=ProjectorMetrics(process.metrics),
         on_applied=process.progress.notify,
+        on_folded=process.overlays.cache.projected if process.overlays else None,
     )
 
     async def run(stop: asyncio.Event) -> None:
@@ -170,6 +181,12 @@ def projector(process: Process) -> Component:
             await worker.run(stop)
 
     return LoopComponent("projector", run, process.failed)
+
+
+def overlay(process: Process) -> Component:
+    """Bus in, pending events in memory out, for the query server beside it."""
+    overlays = process.overlays or Overlays(process)
+    return LoopComponent("overlay", overlays.tail.run, process.failed)
 
 
 def query_server(process: Process) -> Component:
@@ -191,6 +208,7 @@ def query_server(process: Process) -> Component:
         topic=TOPIC,
         group=settings.consumer_group,
         page_key=page_key,
+        overlay=process.overlays.overlay if process.overlays else None,
         error_domain=ERROR_DOMAIN,
     )
     add_watch_to_server(
@@ -205,6 +223,7 @@ def query_server(process: Process) -> Component:
         token_key=page_key,
         error_domain=ERROR_DOMAIN,
     )
+    add_view_admin(server, process, ERROR_DOMAIN)
     return QueryComponent(stores, ServerComponent("query", server, process.said))
 
 

@@ -67,6 +67,9 @@ class Settings(BaseSettings):
     projector_gather_seconds: float = Field(
         0.02, ge=0, description="Least distance of a projector's transactions while events keep coming."
     )
+    overlay_events_max: int = Field(20_000, ge=1, description="Pending events a query server keeps for overlays.")
+    overlay_bytes_max: int = Field(67_108_864, ge=1, description="About how much memory they may take.")
+    row_cache_states_max: int = Field(50_000, ge=0, description="States of streams in views kept in memory; 0: none.")
     consumer_group: str = Field("erx-views", min_length=1, description="Group of the projectors.")
 
     cassandra_contact_points: str = Field("127.0.0.1:9042", description="host:port of Cassandra nodes, by commas.")

@@ -11,9 +11,11 @@ from erx.prescriptions.v1.query_service_pb2_grpc import (
 )
 from eventkernel.ports import BusTail, Clock, EventStore, StreamDirectory, ViewStore
 from eventkernel.runtime.consistency import ViewProgress
+from eventkernel.runtime.overlay import Overlay
 from eventkernel_grpc import GrpcServer
 from eventkernel_grpc.call import current_call
 from eventkernel_grpc.pages import PageTokens
+from prescriptions.domain.events import Event
 from prescriptions.queries.dispenses import fetch_dispenses
 from prescriptions.queries.expiring import fetch_expiring_soon
 from prescriptions.queries.freshness import Freshnesses
@@ -34,7 +36,7 @@ class PrescriptionQueryService(PrescriptionQueryServiceServicer):
 
     ``topic`` and ``group`` name what the projector reads, for the freshness that every answer tells; ``progress`` is its
     notice that it has committed, where it lives in the same process; ``page_key`` (16 bytes at least) is shared by all query
-    servers of a service.
+    servers of a service. Without an ``overlay`` questions in that mode wait for the view, and their answers say so.
     """
 
     def __init__(
@@ -49,10 +51,11 @@ class PrescriptionQueryService(PrescriptionQueryServiceServicer):
         group: str,
         page_key: bytes,
         progress: ViewProgress | None = None,
+        overlay: Overlay[Event] | None = None,
     ) -> None:
         freshness = Freshnesses(views, tail, topic=topic, group=group)
         pages = PageTokens(page_key)
-        self._sources = Sources(views, events, clock, progress or ViewProgress(), freshness, pages, directory)
+        self._sources = Sources(views, events, clock, progress or ViewProgress(), freshness, pages, directory, overlay)
 
     async def FetchPrescription(self, request: q.FetchPrescriptionRequest, context: Any) -> Any:  # noqa: N802
         """One prescription."""
@@ -115,6 +118,7 @@ def add_to_server(
     topic: str,
     group: str,
     page_key: bytes,
+    overlay: Overlay[Event] | None = None,
     error_domain: str | None = None,
 ) -> None:
     """Make the service from its ports and add it to a server."""
@@ -128,5 +132,6 @@ def add_to_server(
         group=group,
         page_key=page_key,
         progress=progress,
+        overlay=overlay,
     )
     server.add(add_PrescriptionQueryServiceServicer_to_server, service, error_domain=error_domain)

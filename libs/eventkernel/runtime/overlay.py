@@ -5,11 +5,12 @@ after a short wait for the bus in the journal. With a relay that is alive the jo
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Generic, Protocol, TypeVar
 
+from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import KernelError, TokenNotReached
 from eventkernel.ids import StreamId
 from eventkernel.ports import Clock, EventStore, ViewReading, ViewStore
@@ -82,6 +83,11 @@ class Overlay(Generic[E]):
         self._rows: dict[str, OverlaidRows[E]] = {}
         self._bus_was_behind_at = -1
         self.journal_reads = 0
+
+    def appended(self, events: Sequence[RecordedEvent]) -> None:
+        """What the command side of this process has stored is overlaid from now on, whether the bus has got it or not."""
+        self._cache.appended(events)
+        self._tail.tell(events)
 
     @asynccontextmanager
     async def reading(self, view: View[Any, E], wanted: Mapping[StreamId, int]) -> AsyncIterator[OverlaidReading]:

@@ -22,17 +22,38 @@ class PendingEvents:
     bytes: int = 0
     _streams: dict[StreamId, dict[int, RecordedEvent]] = field(default_factory=dict)
     _places: dict[TopicPartition, list[tuple[int, StreamId, int]]] = field(default_factory=dict)
+    _ahead: set[tuple[StreamId, int]] = field(default_factory=set)
 
-    def add(self, source: TopicPartition, offset: int, event: RecordedEvent) -> bool:
-        """Whether the event was new."""
+    @property
+    def ahead(self) -> int:
+        """How many events were told of and have not come over the bus yet."""
+        return len(self._ahead)
+
+    def tell(self, event: RecordedEvent) -> bool:
+        """Add an event that is stored and will come over the bus; whether it was new."""
         versions = self._streams.setdefault(event.stream, {})
         if event.version in versions:
             return False
-        versions[event.version] = event
-        heapq.heappush(self._places.setdefault(source, []), (offset, event.stream, event.version))
-        self.events += 1
-        self.bytes += _size(event)
+        self._put(versions, event)
+        self._ahead.add((event.stream, event.version))
         return True
+
+    def add(self, source: TopicPartition, offset: int, event: RecordedEvent) -> bool:
+        """Add an event as it lies on the bus; whether it was new."""
+        versions = self._streams.setdefault(event.stream, {})
+        told = (event.stream, event.version) in self._ahead
+        if event.version in versions and not told:
+            return False
+        heapq.heappush(self._places.setdefault(source, []), (offset, event.stream, event.version))
+        if told:
+            self._ahead.remove((event.stream, event.version))
+            return False
+        self._put(versions, event)
+        return True
+
+    def has(self, event: RecordedEvent) -> bool:
+        """Whether this version of its stream is pending."""
+        return event.version in self._streams.get(event.stream, ())
 
     def trim(self, source: TopicPartition, before: int) -> Iterator[StreamId]:
         """Drop the events that lie before an offset; gives their streams."""
@@ -72,6 +93,11 @@ class PendingEvents:
     def streams(self) -> set[StreamId]:
         """The streams of which anything is pending."""
         return set(self._streams)
+
+    def _put(self, versions: dict[int, RecordedEvent], event: RecordedEvent) -> None:
+        versions[event.version] = event
+        self.events += 1
+        self.bytes += _size(event)
 
     def _drop(self, stream: StreamId, version: int) -> None:
         versions = self._streams[stream]

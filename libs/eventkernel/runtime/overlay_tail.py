@@ -8,14 +8,14 @@ snapshot. When more is pending than may be kept, the tail stands still and says 
 import asyncio
 import logging
 from collections import deque
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 
 from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import KernelError
 from eventkernel.ids import StreamId
-from eventkernel.ports import BusTail, Clock, TopicPartition
+from eventkernel.ports import BusRecord, BusTail, Clock, TopicPartition
 from eventkernel.runtime.cloudevents import BrokenRecord, from_record
 from eventkernel.runtime.overlay_pending import PendingEvents
 from eventkernel.runtime.waiting import FIRST_BACKOFF_SECONDS, first_of
@@ -110,8 +110,18 @@ class OverlayTail:
             if self._must_ask(ends):
                 self._adopt(await self._tail.committed(self._group, self._topic), ends)
             read = [await self._read(source, ends[source]) for source in sorted(ends)]
-            self.full = not all(read)
+            self.full = not all(read) or not self._has_room()
             self.following = True
+
+    def tell(self, events: Iterable[RecordedEvent]) -> None:
+        """Events that the command side of this process has stored: they are pending though the bus has not got them yet."""
+        told = set()
+        for event in events:
+            # Before the first look at the bus it is not known where to wait for them; and memory has its bound.
+            if self.following and self._has_room() and self._pending.tell(event):
+                told.add(event.stream)
+        self.full = self.full or not self._has_room()
+        self._tell(iter(told))
 
     def listen(self) -> set[StreamId]:
         """The streams that are pending, to which every one is added whose events change; the listener takes out what it saw."""
@@ -172,7 +182,8 @@ class OverlayTail:
                 # Set back: what is read once more and still pending is known by its version.
                 self._trims.clear()
                 self._next[source] = offset
-            elif offset > known:
+            elif offset > known and (source not in self._next or not self._pending.ahead):
+                # What was told of beforehand must be met on the bus, or nothing would let go of it.
                 self._next[source] = offset
             else:
                 self._next[source] = known
@@ -192,26 +203,41 @@ class OverlayTail:
     async def _read(self, source: TopicPartition, end: int) -> bool:
         """Read a partition up to its end; False where memory was full before."""
         while self._next[source] < end:
-            if self._pending.events >= self._settings.events_max or self._pending.bytes >= self._settings.bytes_max:
+            if not self._has_room() and not self._pending.ahead:
                 return False
-            offset = self._next[source]
-            room = self._settings.events_max - self._pending.events
-            records = await self._tail.read(source, offset, min(self._settings.records_max, room))
-            new = set()
-            for record in records:
-                try:
-                    event = from_record(record)
-                except BrokenRecord:
-                    continue  # the projector names and counts it
+            records = await self._tail.read(source, self._next[source], self._settings.records_max)
+            if not self._take(source, records):
+                return False
+            if not records:
+                self._next[source] = end
+        return True
+
+    def _take(self, source: TopicPartition, records: Sequence[BusRecord]) -> bool:
+        """Add what is neither in the views nor known; False at the first event that there is no room for."""
+        committed = self._committed.get(source, 0)
+        new = set()
+        whole = True
+        for record in records:
+            try:
+                event = from_record(record)
+            except BrokenRecord:
+                event = None  # the projector names and counts it
+            if event is not None and (self._pending.has(event) or record.offset >= committed):
+                if not self._has_room() and not self._pending.has(event):
+                    whole = False
+                    break
                 if self._pending.add(source, record.offset, event):
                     new.add(event.stream)
-            self._next[source] = records[-1].offset + 1 if records else end
-            if new:
-                self.arrivals += 1
-                self._tell(iter(new))
-                arrived, self._arrived = self._arrived, asyncio.Event()
-                arrived.set()
-        return True
+            self._next[source] = record.offset + 1
+        if new:
+            self.arrivals += 1
+            self._tell(iter(new))
+            arrived, self._arrived = self._arrived, asyncio.Event()
+            arrived.set()
+        return whole
+
+    def _has_room(self) -> bool:
+        return self._pending.events < self._settings.events_max and self._pending.bytes < self._settings.bytes_max
 
     def _tell(self, streams: Iterator[StreamId]) -> None:
         for stream in streams:

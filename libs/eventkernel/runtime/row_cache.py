@@ -7,13 +7,13 @@ flushing it, or losing any part of it at any moment, costs time and changes no a
 from collections import OrderedDict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 from uuid import UUID
 
 from eventkernel.envelope import RecordedEvent
 from eventkernel.filters import Row
 from eventkernel.ids import StreamId
-from eventkernel.ports import Appended, AppendOutcome, CommandRecord, Entry, EventStore, Loaded, Position, StreamChange
+from eventkernel.ports import StreamChange
 from eventkernel.runtime.stream_fold import Decode
 from eventkernel.view import Key, View
 
@@ -127,40 +127,3 @@ def advanced(view: View[Any, E], standing: Standing, run: Iterable[RecordedEvent
             break
         version, event_id = event.version, event.event_id
     return standing if version == standing.version else Standing(version, event_id, state)
-
-
-class CachingEventStore:
-    """An event store that tells the cache of its process what it has stored. Everything else passes through."""
-
-    def __init__(self, store: EventStore, cache: RowCache[Any]) -> None:
-        self._store = store
-        self._cache = cache
-
-    async def append(self, stream: StreamId, expected: Position, entries: Sequence[Entry]) -> AppendOutcome:
-        """Append; what is stored for certain goes into the cache."""
-        outcome = await self._store.append(stream, expected, entries)
-        if isinstance(outcome, Appended):
-            first = outcome.position.version - len(entries) + 1
-            self._cache.appended(
-                RecordedEvent(stream, version, new.event_id, new.type, new.schema_version, new.data, new.meta)
-                for version, new in enumerate((entry.event for entry in entries), first)
-            )
-        return outcome
-
-    async def load(
-        self, stream: StreamId, *, after: int = 0, up_to: int | None = None, events_max: int | None = None
-    ) -> Loaded:
-        """Load."""
-        return await self._store.load(stream, after=after, up_to=up_to, events_max=events_max)
-
-    async def find_command(self, stream: StreamId, command_id: UUID) -> CommandRecord | None:
-        """Find."""
-        return await self._store.find_command(stream, command_id)
-
-    async def close(self) -> None:
-        """Close the store."""
-        await self._store.close()
-
-
-if TYPE_CHECKING:
-    _: type[EventStore] = CachingEventStore

@@ -1,7 +1,7 @@
 """What an answer has to have seen: read from token, mode and ``min_version``; waited for; and said in the answer."""
 
 from collections.abc import AsyncIterator, Mapping
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from typing import Any, Final, Protocol
 
@@ -11,6 +11,8 @@ from eventkernel.errors import InvalidCommand, TokenNotReached
 from eventkernel.ids import StreamId
 from eventkernel.ports import ViewReading
 from eventkernel.runtime.consistency import wait_for
+from eventkernel.runtime.overlay import OverlayFull
+from eventkernel.runtime.overlay_reading import OverlaidReading
 from eventkernel.view import View
 from eventkernel_grpc.call import CallContext
 from eventkernel_grpc.tokens import encode_token
@@ -36,17 +38,20 @@ class Asking(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class Demand:
-    """Versions that the answer should have, and whether to wait for them."""
+    """Versions that the answer should have, whether to wait for them, and whether not to wait for the view but to fold what is
+    pending onto it. Where that cannot be, an overlay waits as well.
+    """
 
     wanted: Mapping[StreamId, int]
     waits: bool
+    overlays: bool = False
 
 
 def demand_of(call: CallContext, request: Asking, own: Mapping[StreamId, int] | None = None) -> Demand:
     """From the token (field or metadata), the mode, and ``own`` wishes of the request.
 
     Not said means at least what is named, if anything is. Raises ``InvalidCommand`` for tokens that cannot be, or are another
-    tenant's, and for modes that are not served.
+    tenant's, and for modes that there are not.
     """
     wanted = dict(streams_seen(call.tenant, call.seen(request.token)))
     for stream, version in (own or {}).items():
@@ -56,8 +61,10 @@ def demand_of(call: CallContext, request: Asking, own: Mapping[StreamId, int] | 
             return Demand(wanted, waits=True)
         case consistency_pb2.CONSISTENCY_MODE_ANY:
             return Demand(wanted, waits=False)
+        case consistency_pb2.CONSISTENCY_MODE_OVERLAY:
+            return Demand(wanted, waits=True, overlays=True)
         case _:
-            raise InvalidCommand("consistency", "only ANY and AT_LEAST are served here", reason="MODE_NOT_SUPPORTED")
+            raise InvalidCommand("consistency", "must be ANY, AT_LEAST or OVERLAY", reason="MODE_NOT_SUPPORTED")
 
 
 async def waited(sources: Sources, view: View[Any, Any], call: CallContext, demand: Demand) -> None:
@@ -79,16 +86,38 @@ async def waited(sources: Sources, view: View[Any, Any], call: CallContext, dema
 async def answering(
     sources: Sources, view: View[Any, Any], call: CallContext, demand: Demand
 ) -> AsyncIterator[tuple[ViewReading, consistency_pb2.Freshness]]:
-    """A reading that has seen what is demanded, and as of when it is.
+    """A reading that has seen what is demanded, and as of when it is; how much was overlaid it says after the block.
 
     The freshness is asked first: the rows may be newer than it says, never older.
     """
-    await waited(sources, view, call, demand)
-    made = await sources.freshness.of(view)
-    async with sources.views.reading() as reading:
+    async with AsyncExitStack() as stack:
+        overlaid = await _overlaid(stack, sources, view, demand) if demand.overlays else None
+        if overlaid is None:
+            await waited(sources, view, call, demand)
+        made = await sources.freshness.of(view)
+        made.overlay_degraded = demand.overlays and overlaid is None
+        reading: ViewReading
+        if overlaid is None:
+            reading = await stack.enter_async_context(sources.views.reading())
+        else:
+            reading = overlaid
         if demand.wanted:
-            made.requested_token_reached = await _reached(view, reading, demand)
+            made.requested_token_reached = overlaid is not None or await _reached(view, reading, demand)
         yield reading, made
+        if overlaid is not None:
+            made.events_overlaid = overlaid.events_overlaid
+
+
+async def _overlaid(
+    stack: AsyncExitStack, sources: Sources, view: View[Any, Any], demand: Demand
+) -> OverlaidReading | None:
+    """A reading with what is pending folded onto it; None where the server keeps no overlay or too much is pending for it."""
+    if sources.overlay is None:
+        return None
+    try:
+        return await stack.enter_async_context(sources.overlay.reading(view, demand.wanted))
+    except OverlayFull:
+        return None
 
 
 async def _reached(view: View[Any, Any], reading: ViewReading, demand: Demand) -> bool:

@@ -10,8 +10,10 @@ from eventkernel.filters import Query, sort_key
 from eventkernel.ids import StreamId
 from eventkernel.ports import Clock, EventStore, StoredRow, StreamDirectory, ViewReading, ViewStore
 from eventkernel.runtime.consistency import ViewProgress
+from eventkernel.runtime.overlay import Overlay
 from eventkernel.view import View
 from eventkernel_grpc.pages import PageTokens
+from prescriptions.domain.events import Event
 from prescriptions.queries.freshness import Freshnesses
 
 CONTEXT: Final = "prescriptions"
@@ -38,6 +40,7 @@ class Sources:
     freshness: Freshnesses
     pages: PageTokens
     directory: StreamDirectory
+    overlay: Overlay[Event] | None = None
     lists_from_log: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTS_FROM_LOG_MAX))
 
 

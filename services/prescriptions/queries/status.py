@@ -27,7 +27,7 @@ async def projection_status(
     progress = await sources.freshness.progress()
     oldest = await sources.freshness.oldest_behind(progress) if progress else None
     lag = None if progress is None else _lag(progress, oldest, sources.clock.now())
-    made = consistency_pb2.Freshness()
+    made = consistency_pb2.Freshness(overlay_degraded=demand.overlays)
     if progress is not None:
         made.positions.extend(progress.messages())
         made.events_behind = progress.events_behind

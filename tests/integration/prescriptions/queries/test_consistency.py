@@ -85,10 +85,19 @@ async def test_the_token_of_an_answer_comes_as_metadata_too(side: Any) -> None:
     assert trailing["erx-consistency-bin"] == reply.as_of.token
 
 
-async def test_overlay_is_refused_by_name(side: Any) -> None:
-    with pytest.raises(RemoteError) as failed, remote_errors():
-        await side.ask("FetchPrescription", one(consistency=cp.CONSISTENCY_MODE_OVERLAY))
-    assert (failed.value.code, failed.value.reason) == (grpc.StatusCode.INVALID_ARGUMENT, "MODE_NOT_SUPPORTED")
+async def test_a_server_without_an_overlay_waits_instead_and_says_so(live_side: Any) -> None:
+    story = untold().create()
+    await live_side.told(1, story)
+    await live_side.write(1, story.sign())
+    overlay = cp.CONSISTENCY_MODE_OVERLAY
+    async with live_side.served() as stub:
+        asked = asyncio.ensure_future(stub.FetchPrescription(one(token=seen(1, 2), consistency=overlay), timeout=20))
+        await asyncio.wait({asked}, timeout=0.05)
+        assert not asked.done()
+        await live_side.project()
+        reply = await asked
+    assert reply.prescription.version == 2
+    assert reply.as_of.overlay_degraded
 
 
 @pytest.mark.parametrize(

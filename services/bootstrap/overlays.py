@@ -1,0 +1,54 @@
+"""The overlay of a process: the bus followed beyond the views, the cache of rows, and who writes through it."""
+
+from typing import TYPE_CHECKING
+
+from bootstrap.metrics import CacheMetrics, OverlayMetrics
+from bootstrap.stores import TOPIC
+from eventkernel.envelope import RecordedEvent
+from eventkernel.runtime.overlay import Overlay
+from eventkernel.runtime.overlay_tail import OverlayTail, OverlayTailSettings
+from eventkernel.runtime.row_cache import RowCache
+from eventkernel.runtime.telling_event_store import TellingEventStore
+from prescriptions.domain.events import Event
+from prescriptions.wire.events import PrescriptionEventCodec
+
+if TYPE_CHECKING:
+    from bootstrap.roles import Process
+    from eventkernel.ports import EventStore
+
+_CODEC = PrescriptionEventCodec()
+
+
+def decode(event: RecordedEvent) -> Event:
+    """The event of a record."""
+    return _CODEC.decode(event.type, event.schema_version, event.data)
+
+
+class Overlays:
+    """Made once for a process that serves queries. Roles that live with it write through its cache."""
+
+    def __init__(self, process: "Process") -> None:
+        settings, stores = process.settings, process.stores
+        self.cache: RowCache[Event] = RowCache(decode, states_max=settings.row_cache_states_max)
+        self.tail = OverlayTail(
+            stores.tail,
+            topic=TOPIC,
+            group=settings.consumer_group,
+            clock=stores.clock,
+            settings=OverlayTailSettings(events_max=settings.overlay_events_max, bytes_max=settings.overlay_bytes_max),
+        )
+        self.overlay: Overlay[Event] = Overlay(
+            stores.views,
+            self.tail,
+            stores.events,
+            decode=decode,
+            cache=self.cache,
+            clock=stores.clock,
+            progress=process.progress,
+            observer=OverlayMetrics(process.metrics),
+        )
+        CacheMetrics(process.metrics, self.cache, self.tail)
+
+    def told_by(self, events: "EventStore") -> "EventStore":
+        """The event store for a command side that lives here."""
+        return TellingEventStore(events, self.overlay.appended)
