@@ -18,7 +18,7 @@ from eventkernel.ids import StreamId, shard_of
 from eventkernel.ports.clock import Clock
 from eventkernel.ports.event_store import Appended, AppendOutcome, Conflict, Entry, Position, Replayed, Unknown
 from eventkernel_cassandra.buckets import Place, is_closed
-from eventkernel_cassandra.errors import InDoubt, NotExecuted
+from eventkernel_cassandra.errors import InDoubt, NotExecuted, ServerRefused
 from eventkernel_cassandra.generations import announced, is_active
 from eventkernel_cassandra.reading import CommandRow, StreamReader, command_row
 from eventkernel_cassandra.session import CqlSession, Statement, Value, Verdict
@@ -104,11 +104,11 @@ class Journal:
                 verdict = await self._send(attempt, statement, generation)
             except InDoubt as error:
                 doubt = error.cause
-            except NotExecuted as error:
+            except (NotExecuted, ServerRefused) as error:
                 # Warning: an earlier send may still be applied. From the first doubt on nothing is certain but an answer.
                 if doubt is None:
                     raise
-                doubt = f"{doubt}; then {error.cause}"
+                doubt = f"{doubt}; then {error}"
                 await self._clock.sleep(pause)
                 pause *= 2
             else:

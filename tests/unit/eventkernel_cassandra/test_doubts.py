@@ -7,11 +7,11 @@ from typing import Any
 
 import pytest
 
-from eventkernel.errors import StoreUnavailable
+from eventkernel.errors import StoreMismatch, StoreUnavailable
 from eventkernel.ids import StreamId
 from eventkernel.ports.event_store import Appended, AppendOutcome, Conflict, Entry, Position, Replayed, Unknown
 from eventkernel.testing.contracts.journal import new_entry
-from eventkernel_cassandra.errors import InDoubt, NotExecuted
+from eventkernel_cassandra.errors import InDoubt, NotExecuted, ServerRefused
 from eventkernel_cassandra.event_store import CassandraEventStore
 from eventkernel_cassandra.exploring import Choices, every_history
 from eventkernel_cassandra.faulty_session import Fault
@@ -279,6 +279,22 @@ async def test_a_doubt_that_no_read_resolves_is_said_to_be_one(fault: Fault) -> 
     healthy = CassandraEventStore(SimulatedSession(tables), STATEMENTS, LAYOUT, InstantClock())
     settled = await healthy.append(STREAM, Position(0), [entry])
     assert isinstance(settled, Replayed if fault is Fault.REPLY_LOST else Appended)
+
+
+async def test_a_refusal_by_the_server_does_not_end_a_doubt() -> None:
+    class Locked(HopelessSession):
+        """The password was changed between the append and the read that would settle it."""
+
+        async def read(self, statement: Statement, values: Sequence[Value]) -> Sequence[Row]:
+            raise ServerRefused(statement.name, "bad credentials")
+
+    tables = SimulatedStore(ManualClock())
+    store = CassandraEventStore(Locked(tables, Fault.REPLY_LOST), STATEMENTS, LAYOUT, InstantClock())
+    outcome = await store.append(STREAM, Position(0), [new_entry(STREAM)])
+    assert isinstance(outcome, Unknown)
+    assert "bad credentials" in outcome.cause
+    with pytest.raises(StoreMismatch):
+        await store.load(STREAM)
 
 
 async def test_what_is_refused_before_any_doubt_is_not_one() -> None:
