@@ -51,13 +51,16 @@ class Batch:
 
 @dataclass(frozen=True, slots=True)
 class ViewBatches:
-    """The kernel's statements of a view, those over many rows by arrays. Rows are tuples as ``ViewTables`` makes them."""
+    """The kernel's statements of a view, those over many rows by arrays. Rows are tuples as ``ViewTables`` makes them.
+
+    ``begin_checkpoints`` takes a tenant and its streams' names; they get rows of version 0 where they have none.
+    """
 
     tables: ViewTables
     upsert: Batch
     delete: Batch
     put_checkpoint: Batch
-    insert_checkpoint: Batch
+    begin_checkpoints: str
 
 
 class PreparedViews:
@@ -104,9 +107,15 @@ def view_batches(view: View[Any, Any]) -> ViewBatches:
         upsert=_batch(tables.upsert, [ColumnType.TEXT, *owner, *(column.type for column in view.columns)]),
         delete=_batch(tables.delete, [ColumnType.TEXT, *key]),
         put_checkpoint=_batch(tables.put_checkpoint, checkpoint),
-        insert_checkpoint=_batch(tables.insert_checkpoint, checkpoint),
+        begin_checkpoints=_with_rows(
+            tables.insert_checkpoint, "SELECT %s, name, 0, NULL, NULL FROM unnest(%b::text[]) AS name"
+        ),
     )
 
 
 def _batch(statement: RowsStatement, types: Sequence[ColumnType]) -> Batch:
-    return Batch(f"{statement.head.removesuffix('VALUES ')}SELECT * FROM {unnest(types)}{statement.tail}")
+    return Batch(_with_rows(statement, f"SELECT * FROM {unnest(types)}"))
+
+
+def _with_rows(statement: RowsStatement, rows: str) -> str:
+    return f"{statement.head.removesuffix('VALUES ')}{rows}{statement.tail}"

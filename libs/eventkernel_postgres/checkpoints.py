@@ -2,6 +2,7 @@
 
 from collections.abc import Iterable, Iterator, Sequence
 from itertools import groupby
+from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
@@ -25,6 +26,11 @@ def read_checkpoint(row: Sequence[Any]) -> tuple[StreamId, Checkpoint]:
 def found_checkpoints(wanted: Iterable[StreamId], rows: Iterable[Sequence[Any]]) -> dict[StreamId, Checkpoint]:
     """Those that were found, in the order wanted; the others as nothing folded."""
     return dict.fromkeys(wanted, NOTHING) | dict(map(read_checkpoint, rows))
+
+
+def in_order(streams: Iterable[StreamId]) -> list[StreamId]:
+    """Each once, sorted. By the key's parts: comparing the streams themselves costs three times as much."""
+    return sorted(set(streams), key=attrgetter("tenant", "name"))
 
 
 def by_tenant(streams: Sequence[StreamId]) -> Iterator[tuple[str, list[str]]]:

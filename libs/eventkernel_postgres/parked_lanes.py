@@ -11,7 +11,7 @@ from eventkernel.ports.view_store import ParkedEvent
 from eventkernel.sql import Statement
 from eventkernel.sql_tables import PARKED_COLUMNS
 from eventkernel_postgres.batches import Batch, unnest
-from eventkernel_postgres.checkpoints import by_tenant
+from eventkernel_postgres.checkpoints import by_tenant, in_order
 from eventkernel_postgres.connection import Session
 
 SELECT_PARKED = (
@@ -29,7 +29,7 @@ DELETE_PARKED = "DELETE FROM view_parked WHERE view = %s AND tenant = %s AND str
 async def load(session: Session, table: str, streams: Sequence[StreamId]) -> Mapping[StreamId, Sequence[ParkedEvent]]:
     """Lanes by stream, each in version order."""
     lanes: dict[StreamId, list[ParkedEvent]] = {}
-    for tenant, names in by_tenant(sorted(set(streams))):
+    for tenant, names in by_tenant(in_order(streams)):
         for _, name, *event, meta, error, parked_at in await session.fetch(SELECT_PARKED, (table, tenant, names)):
             stream = StreamId(tenant, name)
             version, event_id, event_type, schema_version, data = event

@@ -12,7 +12,7 @@ from eventkernel.sql_dialect import POSTGRES
 from eventkernel.sql_tables import ViewTables
 from eventkernel.view import Key, TableKind, View
 from eventkernel_postgres.batches import NO_GENERATIONS, PreparedViews
-from eventkernel_postgres.checkpoints import by_tenant, found_checkpoints, read_checkpoint
+from eventkernel_postgres.checkpoints import by_tenant, found_checkpoints, in_order, read_checkpoint
 from eventkernel_postgres.connection import Session
 from eventkernel_postgres.errors import RowRefused
 from eventkernel_postgres.view_catalogue import SELECT_GENERATIONS
@@ -49,7 +49,7 @@ class PostgresViewReading:
     async def checkpoints(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, Checkpoint]:
         """How far the view has folded these streams."""
         tables = await self._tables(view)
-        wanted = sorted(set(streams))
+        wanted = in_order(streams)
         rows: list[tuple[Any, ...]] = []
         for tenant, names in by_tenant(wanted):
             rows += await self._session.fetch(tables.checkpoints, (tenant, names))

@@ -15,7 +15,7 @@ from eventkernel.view import Key, TableKind, View
 from eventkernel.view_sums import deltas
 from eventkernel_postgres import parked_lanes
 from eventkernel_postgres.batches import PreparedViews, ViewBatches
-from eventkernel_postgres.checkpoints import NOTHING, by_tenant, checkpoint_row, found_checkpoints
+from eventkernel_postgres.checkpoints import by_tenant, checkpoint_row, found_checkpoints, in_order
 from eventkernel_postgres.connection import Session
 from eventkernel_postgres.view_catalogue import PostgresViewCatalogue, PostgresViewNotes
 
@@ -41,15 +41,12 @@ class PostgresViewTransaction:
     async def load(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, Checkpoint]:
         """The checkpoints, locked. New streams get a row of version 0 first: what is not there cannot be locked."""
         batches = await self._of(view)
-        wanted = sorted(set(streams))
+        wanted = in_order(streams)
         if not wanted:
             return {}
-        await self._session.run(
-            list(batches.insert_checkpoint.of([checkpoint_row(stream, NOTHING) for stream in wanted]))
-        )
-        rows: list[tuple[Any, ...]] = []
-        for tenant, names in by_tenant(wanted):
-            rows += await self._session.fetch(batches.tables.checkpoints_locked, (tenant, names))
+        names = list(by_tenant(wanted))
+        await self._session.run([Statement(batches.begin_checkpoints, some) for some in names])
+        rows = [row for some in names for row in await self._session.fetch(batches.tables.checkpoints_locked, some)]
         found = found_checkpoints(wanted, rows)
         self._versions.setdefault(batches.tables.view.table, {}).update(
             {stream: at.version for stream, at in found.items()}
@@ -74,7 +71,7 @@ class PostgresViewTransaction:
                 )
             versions[step.stream] = step.checkpoint.version
         last = {step.stream: step.checkpoint for step in steps}
-        statements = list(batches.put_checkpoint.of([checkpoint_row(stream, last[stream]) for stream in sorted(last)]))
+        statements = list(batches.put_checkpoint.of([checkpoint_row(stream, at) for stream, at in last.items()]))
         rows = _owned if view.kind is TableKind.OWNED else _summed
         await self._session.run([*statements, *rows(batches, steps)])
         self._count(batches.tables.view.table, steps)
