@@ -183,8 +183,6 @@ async def test_a_rebuild_is_stopped_and_continued(shop: Shop) -> None:
         assert (done.phase, done.error, done.comparison.streams_apart) == (pb.REBUILD_PHASE_SWITCHED, "", 1)
         assert done.comparison.new.rows == 0, "no stream stood at the same version in a table that nobody had filled"
         assert done.comparison.whole == done.comparison.fresh
-            "the old table is empty: nothing was projected, so it does not switch by itself"
-        )
 
 
 async def test_a_lane_is_listed_and_shown_with_its_raw_bytes(shop: Shop) -> None:
