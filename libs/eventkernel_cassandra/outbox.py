@@ -24,6 +24,8 @@ CALLS_MAX = 64
 """Statements of one round under way at once."""
 STREAMS_PER_READ = 50
 """Streams whose statics are asked for in one statement: scattered small requests cost the server several times more."""
+SHARDS_PER_READ = 16
+"""Shards whose pending rows are asked for in one statement."""
 PAGE_ROWS = 1_000
 SHARES = 4
 """How many times its even share of a round one shard may take while others have less."""
@@ -83,9 +85,9 @@ class CassandraOutbox:
         turn = next(self._turns) % len(shards) if shards else 0
         wanted = (order := sorted(shards))[turn:] + order[:turn]
         share = min(streams_max, SHARES * -(-streams_max // max(len(wanted), 1)))
-        pages = await each(CALLS_MAX, lambda shard: self._pending_of(shard, share), wanted)
+        pages = await self._pages(wanted, share)
         found: list[PendingStream] = []
-        for shard, rows in zip(wanted, pages, strict=True):
+        for shard, rows in pages.items():
             places: dict[str, list[tuple[int, int]]] = {}
             for stream, bucket, generation in rows:
                 places.setdefault(stream, []).append((bucket, generation))
@@ -145,12 +147,29 @@ class CassandraOutbox:
                 after = rows[-1][0]
         return OutboxDepth(waiting, None)
 
-    async def _pending_of(self, shard: int, rows_max: int) -> Sequence[Row]:
-        s, resume = self._statements, self._resume.get(shard, "")
-        rows = list(await self._session.read(s.select_pending_after, [shard, resume, rows_max]))
-        if resume and len(rows) < rows_max:
-            rows += await self._session.read(s.select_pending_to, [shard, resume, rows_max - len(rows)])
-        return rows
+    async def _pages(self, shards: Sequence[int], rows_max: int) -> dict[int, Sequence[Row]]:
+        """Rows of each shard: in bulk from the beginning, and on their own of those whose last round was cut short."""
+        s = self._statements
+        cut = [shard for shard in shards if self._resume.get(shard)]
+        whole = [shard for shard in shards if not self._resume.get(shard)]
+
+        async def begin(some: Sequence[int]) -> Sequence[Row]:
+            return await self._session.read(s.select_pending_of_shards, [list(some), rows_max])
+
+        async def go_on(shard: int) -> Sequence[Row]:
+            resume = self._resume[shard]
+            rows = list(await self._session.read(s.select_pending_after, [shard, resume, rows_max]))
+            if len(rows) < rows_max:
+                rows += await self._session.read(s.select_pending_to, [shard, resume, rows_max - len(rows)])
+            return rows
+
+        begun, gone_on = await asyncio.gather(
+            each(CALLS_MAX, begin, chunks(whole, SHARDS_PER_READ)), each(CALLS_MAX, go_on, cut)
+        )
+        pages: dict[int, list[Row]] = {shard: [] for shard in shards}
+        for shard, *row in (row for rows in begun for row in rows):
+            pages[shard].append(tuple(row))
+        return {**pages, **dict(zip(cut, gone_on, strict=True))}
 
     async def _look(self, rows: Iterable[RowKey]) -> dict[RowKey, Statics]:
         """Statics of the rows' buckets: in bulk, and one by one and serially where that is due."""

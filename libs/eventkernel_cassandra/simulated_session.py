@@ -136,6 +136,9 @@ class SimulatedStore:
     def _delete_pending(self, shard: int, key: str, bucket: int, gen: int) -> None:
         self.pending[shard].discard((key, bucket, gen))
 
+    def _select_pending_of_shards(self, shards: list[int], limit: int) -> list[Row]:
+        return [(shard, *row) for shard in shards for row in sorted(self.pending[shard])[:limit]]
+
     def _select_pending_after(self, shard: int, key: str, limit: int) -> list[Row]:
         return sorted(row for row in self.pending[shard] if row[0] > key)[:limit]
 

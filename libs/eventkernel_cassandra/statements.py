@@ -95,6 +95,10 @@ class Statements:
         self.delete_pending = write(
             "delete_pending", "DELETE FROM {ks}.pending WHERE shard = ? AND stream = ? AND bucket = ? AND gen = ?"
         )
+        self.select_pending_of_shards = read(
+            "select_pending_of_shards",
+            "SELECT shard, stream, bucket, gen FROM {ks}.pending WHERE shard IN ? PER PARTITION LIMIT ?",
+        )
         self.select_pending_after = read(
             "select_pending_after",
             "SELECT stream, bucket, gen FROM {ks}.pending WHERE shard = ? AND stream > ? LIMIT ?",
