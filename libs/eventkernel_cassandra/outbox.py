@@ -287,14 +287,18 @@ def _places(pending: PendingStream) -> Sequence[tuple[int, int]]:
     return pending.opaque
 
 
-def _within(found: Iterable[_Found], events_max: int) -> Iterable[tuple[_Found, int]]:
-    """How many events to read of each, until the budget is spent."""
+def _within(found: Sequence[_Found], events_max: int) -> list[tuple[_Found, int]]:
+    """How many events to read of each: an even share first, so that no stream waits behind a busy one, then what is left."""
+    share = max(events_max // max(len(found), 1), 1)
+    counts = []
     for each_found in found:
-        if events_max <= 0:
-            return
-        count = min(each_found.waiting, events_max)
-        events_max -= count
-        yield each_found, count
+        counts.append(min(each_found.waiting, share, events_max))
+        events_max -= counts[-1]
+    for index, each_found in enumerate(found):
+        more = min(each_found.waiting - counts[index], events_max)
+        counts[index] += more
+        events_max -= more
+    return [(each_found, number) for each_found, number in zip(found, counts, strict=True) if number]
 
 
 if TYPE_CHECKING:

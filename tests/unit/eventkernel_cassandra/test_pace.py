@@ -119,6 +119,17 @@ async def test_more_streams_than_a_round_takes_all_have_their_turn() -> None:
     assert stuck == set(streams)
 
 
+async def test_a_busy_stream_leaves_room_for_the_others_and_takes_what_they_leave() -> None:
+    world = World()
+    streams = sorted(new_stream() for _ in range(4))
+    for stream, count in zip(streams, (60, 1, 2, 30), strict=True):
+        await append(world.store, stream, Position(0), *(new_entry(stream) for _ in range(count)))
+    pending = await world.outbox.pending(range(2), EVERYTHING)
+    for events_max, counts in ((40, [27, 1, 2, 10]), (3, [1, 1, 1]), (1, [1]), (1_000, [60, 1, 2, 30])):
+        runs = await world.outbox.read(sorted(pending, key=lambda p: p.stream), events_max)
+        assert [len(run.events) for run in runs] == counts
+
+
 async def test_a_watch_forgets_the_oldest_when_it_is_full_and_survives_a_clock_that_jumps() -> None:
     clock = ManualClock()
     watch = Watch(clock, Pace(), rows_max=2)
