@@ -144,7 +144,7 @@ async def test_records_that_are_no_events_are_passed_over(world: Any) -> None:
 async def test_at_the_bound_it_stands_still_says_so_and_goes_on_when_there_is_room(
     world: Any, bound: dict[str, int]
 ) -> None:
-    first = await write(world, 2)
+    await write(world, 2)
     tail = tail_of(world, **bound)
     await tail.catch_up()
     assert tail.full
@@ -154,7 +154,7 @@ async def test_at_the_bound_it_stands_still_says_so_and_goes_on_when_there_is_ro
     await world.projector(records_max=2, subscription=(subscription := world.subscription())).run_once()
     await tail.catch_up()
     assert not tail.full
-    assert (versions(tail, first), versions(tail, second)) in (([], [1]), ([1, 2], []), ([2], []))
+    assert tail.events == 1
     await world.projector(subscription=subscription).run_once()
     await tail.catch_up()
     assert tail.events == 0
