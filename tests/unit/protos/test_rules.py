@@ -5,6 +5,7 @@ from typing import Final
 
 import protovalidate
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.protobuf.message import Message
 from google.protobuf.timestamp_pb2 import Timestamp
 from google.type.date_pb2 import Date
@@ -13,12 +14,14 @@ from google.type.decimal_pb2 import Decimal
 from erx.eventlog.v1 import consistency_pb2
 from erx.prescriptions.types.v1 import enums_pb2, parties_pb2, values_pb2
 from erx.prescriptions.v1 import (
+    dispenses_pb2,
     dispensing_commands_pb2,
     filters_pb2,
     lifecycle_commands_pb2,
     prescription_pb2,
     query_service_pb2,
     statistics_pb2,
+    worklists_pb2,
 )
 
 ID: Final = "3f8a7c1e-54d2-4c57-9d0b-0d3b6c0a7e11"
@@ -109,7 +112,43 @@ def statistics() -> statistics_pb2.FetchStatisticsRequest:
     return statistics_pb2.FetchStatisticsRequest(first_day=Date(year=2026, month=1, day=1))
 
 
-WELL_FORMED: list[Callable[[], Message]] = [create, sign, dispense, partial, cancel, fetch_all, as_of, statistics]
+def as_of_list() -> query_service_pb2.FetchAllPrescriptionsRequest:
+    return query_service_pb2.FetchAllPrescriptionsRequest(recorded_time=Timestamp(seconds=1))
+
+
+def inbox() -> worklists_pb2.FetchByPrescriberRequest:
+    return worklists_pb2.FetchByPrescriberRequest(
+        prescriber_id="dr-grey", tasks=[worklists_pb2.INBOX_TASK_SIGN], unanswered_days=3
+    )
+
+
+def expiring() -> worklists_pb2.FetchExpiringSoonRequest:
+    return worklists_pb2.FetchExpiringSoonRequest(within=Duration(seconds=1))
+
+
+def due_refills() -> worklists_pb2.FetchDueRefillsRequest:
+    return worklists_pb2.FetchDueRefillsRequest(day=Date(year=2026, month=1, day=1), lead_days=0)
+
+
+def dispenses() -> dispenses_pb2.FetchDispensesRequest:
+    return dispenses_pb2.FetchDispensesRequest(lot="AB1", last_day=Date(year=2026, month=1, day=1), reversed=False)
+
+
+WELL_FORMED: list[Callable[[], Message]] = [
+    create,
+    sign,
+    dispense,
+    partial,
+    cancel,
+    fetch_all,
+    as_of,
+    statistics,
+    as_of_list,
+    inbox,
+    expiring,
+    due_refills,
+    dispenses,
+]
 
 
 def violations(message: Message) -> set[tuple[str, str]]:
@@ -274,6 +313,30 @@ REFUSED: list[tuple[str, Callable[[], Message], Callable[..., object], str, str]
     ("as of nothing", as_of, lambda m: m.ClearField("version"), "point", "required"),
     ("as of version 0", as_of, lambda m: setattr(m, "version", 0), "version", "int64.gte"),
     ("half a first day", statistics, lambda m: m.first_day.ClearField("day"), "first_day", "first_day.whole_date"),
+    (
+        "a page of a list as of a moment too long",
+        as_of_list,
+        lambda m: setattr(m, "page_size", 201),
+        "page_size",
+        "int32.gte_lte",
+    ),
+    ("a prescriber missing", inbox, lambda m: m.ClearField("prescriber_id"), "prescriber_id", "required"),
+    ("a task not said", inbox, lambda m: m.tasks.append(0), "tasks", "enum.not_in"),
+    ("a task twice", inbox, lambda m: m.tasks.append(m.tasks[0]), "tasks", "repeated.unique"),
+    (
+        "a wait of eleven years",
+        inbox,
+        lambda m: setattr(m, "unanswered_days", 4_000),
+        "unanswered_days",
+        "int32.gte_lte",
+    ),
+    ("a span missing", expiring, lambda m: m.ClearField("within"), "within", "required"),
+    ("a span of nothing", expiring, lambda m: m.within.Clear(), "within", "duration.gt_lte"),
+    ("a span of eleven years", expiring, lambda m: m.within.FromSeconds(347_000_000), "within", "duration.gt_lte"),
+    ("a lead before today", due_refills, lambda m: setattr(m, "lead_days", -1), "lead_days", "int32.gte_lte"),
+    ("a day without its month", due_refills, lambda m: setattr(m.day, "month", 0), "day", "day.whole_date"),
+    ("a lot longer than a label", dispenses, lambda m: setattr(m, "lot", "x" * 129), "lot", "string.max_len"),
+    ("a day without its year", dispenses, lambda m: setattr(m.last_day, "year", 0), "last_day", "last_day.whole_date"),
 ]
 
 
