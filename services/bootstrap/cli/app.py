@@ -265,6 +265,18 @@ def embedded(
     run(seconds=seconds, aggregates_max=aggregates, as_json=as_json)
 
 
+@benches.command("rebuild")
+def bench_rebuild(
+    directory: Annotated[Path, typer.Argument(help="A Synthea CSV export to import meanwhile.")],
+    *,
+    as_json: AsJson = False,
+) -> None:
+    """Rebuilds of every view while an import runs, and of everything after it."""
+    from bootstrap.bench.rebuild import bench as run
+
+    run(directory, as_json=as_json)
+
+
 def main() -> None:
     """Run the command line."""
     app()
