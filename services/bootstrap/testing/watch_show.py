@@ -8,6 +8,7 @@ import asyncio
 import sys
 import tempfile
 import time
+from collections import Counter
 from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager, suppress
 from dataclasses import dataclass, field, replace
@@ -39,6 +40,8 @@ from prescriptions.watching import prescription_steps
 CHANNELS = 16
 SECONDS = 300.0
 TENANTS = ("default", "other")
+CUT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED)
+"""How a stream ends that its reader goes on with: the server stops, asks for patience, or the connection is gone."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -62,6 +65,7 @@ class Watching:
     token: bytes = b""
     connections: int = 0
     count: int = 0
+    endings: dict[str, int] = field(default_factory=dict)
 
     @property
     def where(self) -> Filter:
@@ -97,8 +101,9 @@ class Watching:
                     if left == 0:
                         break
             except grpc.aio.AioRpcError as error:
-                if error.code() not in (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED):
+                if error.code() not in CUT:
                     raise
+                self.endings[error.code().name] = self.endings.get(error.code().name, 0) + 1
                 await asyncio.sleep(random.random() * 0.1)
             finally:
                 call.cancel()
@@ -114,6 +119,7 @@ class Seen:
     rows: int
     connections: int
     seconds: float
+    endings: dict[str, int]
     wrong: tuple[str, ...]
 
 
@@ -247,6 +253,7 @@ async def show(folder: Path, size: Size) -> Seen:
         rows=sum(len(watching.rows) for watching in watchers),
         connections=sum(watching.connections for watching in watchers),
         seconds=seconds,
+        endings=dict(sum((Counter(watching.endings) for watching in watchers), Counter())),
         wrong=tuple(wrong),
     )
 
@@ -313,7 +320,8 @@ def main() -> int:
         saw = asyncio.run(show(Path(folder), Size(watchers, events)))
     print(  # noqa: T201 - a script that prints
         f"{saw.watchers} watchers, {saw.events} events, {saw.changes} changes and {saw.rows} rows told over"
-        f" {saw.connections} connections in {saw.seconds:.0f} s; wrong: {len(saw.wrong)}"
+        f" {saw.connections} connections in {saw.seconds:.0f} s; ended by the server: {saw.endings};"
+        f" wrong: {len(saw.wrong)}"
     )
     for line in saw.wrong[:20]:
         print(line)  # noqa: T201 - a script that prints

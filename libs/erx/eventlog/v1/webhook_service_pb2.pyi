@@ -198,7 +198,7 @@ class CreateWebhookSubscriptionRequest(_message.Message):
     SECRET_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
-    """A UUID of the caller's choice, which becomes the subscription's id: the same request again changes nothing."""
+    """A UUID of the caller's choice; the subscription's id follows from it: the same request again changes nothing."""
     url: _builtins.str
     """Where to POST; https."""
     secret: _builtins.str

@@ -194,4 +194,3 @@ async def test_an_idle_watch_is_told_that_it_lives(live_side: Any) -> None:
         call = stub.WatchPrescriptions(asked())
         assert [what for what, _, _ in told(await take(call, 3))] == ["rows_complete", "heartbeat", "heartbeat"]
         call.cancel()
-

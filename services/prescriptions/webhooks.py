@@ -1,0 +1,39 @@
+"""What webhooks tell of prescriptions: event and envelope as JSON, without patients' details, and what may be filtered by."""
+
+import json
+from typing import Final
+
+from google.protobuf.json_format import MessageToDict
+
+from erx.prescriptions.events.v3 import event_pb2
+from eventkernel.envelope import RecordedEvent
+from eventkernel.view import ColumnType
+from prescriptions.queries.sources import CONTEXT
+from prescriptions.views.prescription_view import PRESCRIPTION_VIEW
+from prescriptions.wire.query_replies import history_entry_to
+
+_HIDDEN: Final = frozenset({"search_text", "medication_codes"})
+
+COLUMNS: Final = frozenset(
+    column.name for column in PRESCRIPTION_VIEW.columns if column.type is ColumnType.TEXT and column.name not in _HIDDEN
+)
+"""The columns of ``prescription_view`` that conditions may name."""
+
+TYPES: Final = frozenset(
+    field.message_type.name for field in event_pb2.PrescriptionEvent.DESCRIPTOR.fields if field.message_type is not None
+)
+"""The events that subscriptions may name."""
+
+
+def webhook_body(event: RecordedEvent) -> bytes:
+    """``type``, ``timestamp`` and ``data`` (Standard Webhooks, "Payload structure"); the same bytes every time.
+
+    The event is in its newest shape; names of patients, which old shapes may hold in clear, are left out, and so are the bytes
+    as stored. Raises ``EventUnreadable``.
+    """
+    entry = history_entry_to(event, CONTEXT)
+    entry.envelope.ClearField("payload")
+    entry.envelope.ClearField("payload_type")
+    data = MessageToDict(entry, preserving_proto_field_name=True)
+    made = {"type": event.type, "timestamp": data["envelope"]["occurred_at"], "data": data}
+    return json.dumps(made, separators=(",", ":"), sort_keys=True, ensure_ascii=False).encode()
