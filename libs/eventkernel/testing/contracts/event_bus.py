@@ -20,7 +20,7 @@ from eventkernel.testing.contracts.bus import (
     receive,
     settled,
 )
-from eventkernel.testing.contracts.features import Feature, Suite
+from eventkernel.testing.contracts.features import Feature, Suite, needs
 
 
 class EventBusContract(Suite):
@@ -145,8 +145,8 @@ class EventBusContract(Suite):
                 await settled(bus, topic, [one, two])
             assert await settled(bus, topic, [one]) == [set(range(PARTITIONS))]
 
+    @needs(Feature.TAKEOVER)
     async def test_what_a_member_held_that_dies_goes_to_the_others(self, bus: BusUnderTest) -> None:
-        self.needs(Feature.TAKEOVER)
         assert bus.crash is not None
         topic, group = await bus.create_topic(PARTITIONS), new_group()
         async with member(bus, group, topic) as one, member(bus, group, topic) as two:
@@ -183,8 +183,8 @@ class EventBusContract(Suite):
             assert await bus.tail.committed(group, topic) == committed | {source: offsets[2] + 1}
             assert await nothing_more(subscription)
 
+    @needs(Feature.DURABLE)
     async def test_records_and_committed_offsets_survive_closing_and_opening_again(self, bus: BusUnderTest) -> None:
-        self.needs(Feature.DURABLE)
         assert bus.reopen is not None
         topic, group = await bus.create_topic(1), new_group()
         await publish(bus, topic, [b"1", b"2", b"3"])

@@ -9,7 +9,7 @@ from eventkernel.errors import StoreUnavailable
 from eventkernel.ids import StreamId
 from eventkernel.ports.event_store import ENTRIES_MAX, Appended, CommandRecord, Conflict, Position, Replayed
 from eventkernel.testing.contracts.event_store_model import walk
-from eventkernel.testing.contracts.features import Feature, Suite
+from eventkernel.testing.contracts.features import Feature, Suite, needs
 from eventkernel.testing.contracts.journal import (
     Journal,
     append,
@@ -277,8 +277,8 @@ class EventStoreContract(Suite):
             return
         raise AssertionError("a closed store took an append")
 
+    @needs(Feature.DURABLE)
     async def test_what_was_acknowledged_is_there_after_opening_again(self, journal: Journal) -> None:
-        self.needs(Feature.DURABLE)
         assert journal.reopen is not None
         stream = new_stream()
         entries = await fill(journal.store, stream, 70)

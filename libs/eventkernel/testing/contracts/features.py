@@ -1,8 +1,8 @@
 """What adapters may truly differ in."""
 
+from collections.abc import Callable
 from enum import Enum
-from typing import ClassVar
-from unittest import SkipTest
+from typing import Any, ClassVar, TypeVar
 
 
 class Feature(Enum):
@@ -15,11 +15,25 @@ class Feature(Enum):
 
 
 class Suite:
-    """Base of every contract suite."""
+    """Base of every contract suite. An adapter's tests name the features that the adapter declares."""
 
     features: ClassVar[frozenset[Feature]] = frozenset()
 
-    def needs(self, feature: Feature) -> None:
-        """Skip the test, with the reason, for an adapter that does not declare the feature."""
-        if feature not in self.features:
-            raise SkipTest(f"this adapter does not promise: {feature.value}")
+
+Test = TypeVar("Test", bound=Callable[..., Any])
+
+
+def needs(feature: Feature) -> Callable[[Test], Test]:
+    """Mark a test of a suite as one for adapters that declare the feature; for others there is nothing to hold."""
+
+    def marked(test: Test) -> Test:
+        test.needs = feature  # type: ignore[attr-defined] # read by ``applies``
+        return test
+
+    return marked
+
+
+def applies(test: Callable[..., Any], suite: type[Suite]) -> bool:
+    """Whether the test is one for this suite's adapter."""
+    wanted: Feature | None = getattr(test, "needs", None)
+    return wanted is None or wanted in suite.features

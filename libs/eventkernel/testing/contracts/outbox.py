@@ -6,7 +6,7 @@ from random import Random
 
 from eventkernel.ids import StreamId, shard_of
 from eventkernel.ports.event_store import Position
-from eventkernel.testing.contracts.features import Feature, Suite
+from eventkernel.testing.contracts.features import Feature, Suite, needs
 from eventkernel.testing.contracts.journal import (
     EVERYTHING,
     Journal,
@@ -152,8 +152,8 @@ class OutboxContract(Suite):
             assert firsts == list(range(1, 21)), "a version is lost, or first came after a later one"
         assert await unpublished(journal.outbox, journal.shard_count, *streams) == {}
 
+    @needs(Feature.EXACT_OUTBOX)
     async def test_the_depth_counts_what_waits(self, journal: Journal) -> None:
-        self.needs(Feature.EXACT_OUTBOX)
         empty = await journal.outbox.depth()
         assert (empty.events, empty.oldest_recorded_at) == (0, None)
         early, late = new_stream(), new_stream()
@@ -166,8 +166,8 @@ class OutboxContract(Suite):
         await journal.outbox.advance([runs[early]])
         assert (await journal.outbox.depth()).events == 1
 
+    @needs(Feature.ORDERED_OUTBOX)
     async def test_streams_come_in_the_order_in_which_they_began_to_wait(self, journal: Journal) -> None:
-        self.needs(Feature.ORDERED_OUTBOX)
         streams = [new_stream() for _ in range(20)]
         for stream in streams:
             await fill(journal.store, stream, 1)
@@ -176,8 +176,8 @@ class OutboxContract(Suite):
         pending = await journal.outbox.pending(range(journal.shard_count), EVERYTHING)
         assert [p.stream for p in pending if p.stream in streams] == streams
 
+    @needs(Feature.EXACT_OUTBOX)
     async def test_a_stream_is_pending_no_longer_once_it_is_published(self, journal: Journal) -> None:
-        self.needs(Feature.EXACT_OUTBOX)
         stream = new_stream()
         await fill(journal.store, stream, 2)
         runs = await unpublished(journal.outbox, journal.shard_count, stream)
@@ -185,8 +185,8 @@ class OutboxContract(Suite):
         pending = await journal.outbox.pending(range(journal.shard_count), EVERYTHING)
         assert stream not in [p.stream for p in pending]
 
+    @needs(Feature.DURABLE)
     async def test_what_waits_and_what_was_published_are_known_after_opening_again(self, journal: Journal) -> None:
-        self.needs(Feature.DURABLE)
         assert journal.reopen is not None
         done, waiting = new_stream(), new_stream()
         await fill(journal.store, done, 3)

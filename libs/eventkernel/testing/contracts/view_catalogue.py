@@ -6,7 +6,7 @@ from eventkernel.errors import StoreMismatch
 from eventkernel.filters import Query
 from eventkernel.ids import StreamId
 from eventkernel.ports.view_catalogue import LaneHead
-from eventkernel.testing.contracts.features import Feature, Suite
+from eventkernel.testing.contracts.features import Feature, Suite, needs
 from eventkernel.testing.contracts.views import (
     MOMENT,
     ViewsUnderTest,
@@ -220,8 +220,8 @@ class ViewCatalogueContract(Suite):
         async with views.store.transaction() as transaction:
             assert await transaction.notes.all(view, "count") == {"n": b"8"}
 
+    @needs(Feature.DURABLE)
     async def test_generations_and_notes_survive_closing_and_opening_again(self, views: ViewsUnderTest) -> None:
-        self.needs(Feature.DURABLE)
         assert views.reopen is not None
         view, stream = await owned_view(views), new_stream()
         beside = await _generation(views, view, 1)

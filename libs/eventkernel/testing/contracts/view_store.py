@@ -6,7 +6,7 @@ from decimal import Decimal
 
 from eventkernel.errors import Divergence, StoreMismatch
 from eventkernel.ports.view_store import Checkpoint, StreamChange
-from eventkernel.testing.contracts.features import Feature, Suite
+from eventkernel.testing.contracts.features import Feature, Suite, needs
 from eventkernel.testing.contracts.views import (
     MOMENT,
     ViewsUnderTest,
@@ -286,8 +286,8 @@ class ViewStoreContract(Suite):
         assert status.updated_at > MOMENT
         assert (untouched.streams, untouched.parked_streams, untouched.last_error) == (0, 0, "")
 
+    @needs(Feature.DURABLE)
     async def test_everything_survives_closing_and_opening_again(self, views: ViewsUnderTest) -> None:
-        self.needs(Feature.DURABLE)
         assert views.reopen is not None
         view, sums, stream = await owned_view(views), await summed_view(views), new_stream()
         row, lane, at = {"id": "1", "label": "kept", "number": 1}, parked(stream, 2), checkpoint(1)
