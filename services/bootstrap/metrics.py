@@ -50,6 +50,9 @@ class Metrics:
         self.overlay_degraded = Counter(
             "erx_overlay_degraded_total", "Overlays refused, too much being pending", registry=r
         )
+        self.webhook_taken = Counter("erx_webhook_taken_total", "Events taken for endpoints", registry=r)
+        self.webhook_attempts = Counter("erx_webhook_attempts_total", "POSTs by outcome", ["outcome"], registry=r)
+        self.webhook_seconds = Histogram("erx_webhook_seconds", "Duration of POSTs", buckets=_SECONDS, registry=r)
         self.projector_failures = Counter("erx_projector_failures_total", "Batches repeated", registry=r)
 
     def serve(self, address: str) -> int:

@@ -1,4 +1,4 @@
-"""The four roles of a process, wired: command server, relay, projector and query server."""
+"""The roles of a process, wired: command server, relay, projector, query server and webhooks."""
 
 import asyncio
 import os
@@ -12,6 +12,7 @@ from bootstrap.secrets import kept_key
 from bootstrap.settings import Settings, SettingsError
 from bootstrap.stores import SOURCE, TOPIC, Stores
 from bootstrap.view_admin import add_view_admin, rebuilder
+from bootstrap.webhook_role import add_webhook_service, webhooks
 from erx.prescriptions.v1.command_service_pb2_grpc import add_PrescriptionCommandServiceServicer_to_server
 from eventkernel.ids import StreamId
 from eventkernel.runtime.aggregate_cache import AggregateCache
@@ -28,7 +29,7 @@ from prescriptions.domain.profiles import PROFILES, Profile
 from prescriptions.views import VIEWS
 from prescriptions.wire.events import PrescriptionEventCodec
 
-ROLES = ("command", "relay", "projector", "query")
+ROLES = ("command", "relay", "projector", "query", "webhooks")
 ERROR_DOMAIN = "prescriptions.erx"
 
 
@@ -59,6 +60,7 @@ def components(process: Process, names: list[str]) -> list[Component]:
         process.overlays = Overlays(process)
     makers = {
         "projector": projector,
+        "webhooks": webhooks,
         "rebuilder": rebuilder,
         "relay": relay,
         "overlay": overlay,
@@ -223,6 +225,7 @@ def query_server(process: Process) -> Component:
         token_key=page_key,
         error_domain=ERROR_DOMAIN,
     )
+    add_webhook_service(server, process, page_key)
     add_view_admin(server, process, ERROR_DOMAIN)
     return QueryComponent(stores, ServerComponent("query", server, process.said))
 

@@ -43,6 +43,14 @@ class Settings(BaseSettings):
         None, description="Key under which page tokens are signed; else kept in data_dir."
     )
 
+    webhook_key: SecretStr | None = Field(
+        None, description="Key under which secrets of webhooks are sealed; else kept in data_dir."
+    )
+    webhook_private_addresses: bool = Field(
+        False, description="Let webhooks go to private addresses and over http: for trying them out."
+    )
+    webhook_timeout_seconds: float = Field(20.0, gt=0, le=120, description="How long an endpoint may take to answer.")
+
     deadline_seconds: float = Field(10.0, gt=0, description="Deadline of a call that names none.")
     calls_max: int = Field(512, ge=1, description="Calls in progress per server; beyond: RESOURCE_EXHAUSTED.")
     streams_max: int = Field(4_096, ge=1, description="Streams (watches) in progress per server.")

@@ -41,6 +41,8 @@ async def open_stack(settings: Settings) -> Stores:
     from eventkernel_memory.clock import SystemClock
     from eventkernel_postgres.settings import PostgresSettings
     from eventkernel_postgres.view_store import PostgresViewStore
+    from eventkernel_sqlite.database import Database
+    from eventkernel_sqlite.webhook_store import WEBHOOKS_SCHEMA, SqliteWebhookStore
 
     clock = SystemClock()
     hosts, port = contact_points(settings.cassandra_contact_points)
@@ -86,6 +88,10 @@ async def open_stack(settings: Settings) -> Stores:
         views = await PostgresViewStore.open(PostgresSettings(settings.postgres_dsn.get_secret_value()))
         opened.push_async_callback(views.close)
 
+        # Few rows, and keys lie in this folder too: the processes of webhooks and queries share it.
+        webhooks = Database(settings.data_dir / "webhooks.db", WEBHOOKS_SCHEMA)
+        opened.push_async_callback(webhooks.close)
+
         publisher = KafkaEventPublisher(kafka)
         opened.push_async_callback(publisher.close)
         tail = KafkaBusTail(kafka)
@@ -108,6 +114,7 @@ async def open_stack(settings: Settings) -> Stores:
         publisher=publisher,
         tail=tail,
         views=views,
+        webhooks=SqliteWebhookStore(webhooks),
         subscribe=subscribe,
         close=closing.aclose,
         poke=outbox.poke,

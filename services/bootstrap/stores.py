@@ -17,6 +17,7 @@ from eventkernel.ports import (
     StreamDirectory,
     ViewStore,
 )
+from eventkernel.ports.webhook_store import WebhookStore
 
 TOPIC = "erx.prescriptions.events.v1"
 SOURCE = "/erx/prescriptions"
@@ -39,6 +40,7 @@ class Stores:
     publisher: EventPublisher
     tail: BusTail
     views: ViewStore
+    webhooks: WebhookStore
     subscribe: Callable[[], EventSubscription]
     close: Callable[[], Awaitable[None]]
     poke: Callable[[StreamId], None] = lambda _stream: None
@@ -68,6 +70,7 @@ async def open_embedded(settings: Settings) -> Stores:
     from eventkernel_sqlite.snapshot_store import SqliteSnapshotStore
     from eventkernel_sqlite.stream_directory import SqliteStreamDirectory
     from eventkernel_sqlite.view_store import SqliteViewStore
+    from eventkernel_sqlite.webhook_store import WEBHOOKS_SCHEMA, SqliteWebhookStore
 
     folder = settings.data_dir
     try:
@@ -79,6 +82,7 @@ async def open_embedded(settings: Settings) -> Stores:
     bus = Bus(folder / "bus.db")
     await bus.create_topic(TOPIC, settings.topic_partitions)
     views = SqliteViewStore(folder / "views.db")
+    webhooks = Database(folder / "webhooks.db", WEBHOOKS_SCHEMA)
     subscriptions: list[EventSubscription] = []
 
     def subscribe() -> EventSubscription:
@@ -90,6 +94,7 @@ async def open_embedded(settings: Settings) -> Stores:
         for subscription in subscriptions:
             await subscription.close()
         await views.close()
+        await webhooks.close()
         await bus.close()
         await journal.close()
 
@@ -103,6 +108,7 @@ async def open_embedded(settings: Settings) -> Stores:
         publisher=SqliteEventPublisher(bus),
         tail=SqliteBusTail(bus),
         views=views,
+        webhooks=SqliteWebhookStore(webhooks),
         subscribe=subscribe,
         close=close,
     )

@@ -26,7 +26,7 @@ def serve(
     settings: Settings,
     names: Annotated[
         list[str] | None,
-        typer.Argument(metavar="[NAME]...", help="command, relay, projector, query; none: all of them."),
+        typer.Argument(metavar="[NAME]...", help="command, relay, projector, query, webhooks; none: all of them."),
     ] = None,
     *,
     workers: Annotated[int, typer.Option(min=1, max=64, help="Processes side by side, on one port.")] = 1,
