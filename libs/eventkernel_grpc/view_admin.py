@@ -11,7 +11,7 @@ from eventkernel.errors import BadPageToken, InvalidCommand, Refusal, RefusalKin
 from eventkernel.ids import StreamId
 from eventkernel.runtime.discards import discard_parked, load_discards, passing_over
 from eventkernel.runtime.parked_lanes import retry_in
-from eventkernel.runtime.rebuild_admin import rebuilds, start_rebuild, stop_rebuild
+from eventkernel.runtime.rebuild_admin import Wish, rebuilds, start_rebuilds, stop_rebuild
 from eventkernel.runtime.rebuild_advance import Sources
 from eventkernel.runtime.rebuild_stream import rebuild_stream
 from eventkernel.runtime.rebuild_switch import roll_back, switch
@@ -57,31 +57,23 @@ class ViewAdminService(ViewAdminServiceServicer):
     async def ListRebuilds(self, request: pb.ListRebuildsRequest, context: Any) -> Any:  # noqa: N802
         """Every view asked for."""
         _call(READERS)
-        return pb.ListRebuildsResponse(rebuilds=[await self._shown(view) for view in self._asked(request.views)])
+        return pb.ListRebuildsResponse(rebuilds=await self._shown(self._asked(request.views)))
 
     async def StartRebuild(self, request: pb.StartRebuildRequest, context: Any) -> Any:  # noqa: N802
         """Note that they are wanted; a rebuilder takes them up."""
         call, views = _call(CHANGERS), self._asked(request.views)
         since = from_timestamp(request.since_time, "since_time") if request.HasField("since_time") else None
-        for view in views:
-            await start_rebuild(
-                self._from.store,
-                view,
-                clock=self._from.clock,
-                by=call.provenance.actor.id,
-                since=since,
-                switch_when_equal=request.switch_when_equal,
-                restart=request.restart,
-            )
+        wish = Wish(call.provenance.actor.id, since, request.switch_when_equal, request.restart)
+        await start_rebuilds(self._from.store, views, wish, clock=self._from.clock)
         self._wanted()
-        return pb.StartRebuildResponse(rebuilds=[await self._shown(view) for view in views])
+        return pb.StartRebuildResponse(rebuilds=await self._shown(views))
 
     async def StopRebuild(self, request: pb.StopRebuildRequest, context: Any) -> Any:  # noqa: N802
         """Note that it is not."""
         _call(CHANGERS)
         view = self._view(request.view)
         await stop_rebuild(self._from.store, view, clock=self._from.clock)
-        return pb.StopRebuildResponse(rebuild=await self._shown(view))
+        return pb.StopRebuildResponse(rebuild=(await self._shown([view]))[0])
 
     async def SwitchView(self, request: pb.SwitchViewRequest, context: Any) -> Any:  # noqa: N802
         """Forward."""
@@ -89,7 +81,7 @@ class ViewAdminService(ViewAdminServiceServicer):
         view = self._view(request.view)
         await switch(self._from, view, force=request.force)
         self._changed()
-        return pb.SwitchViewResponse(rebuild=await self._shown(view))
+        return pb.SwitchViewResponse(rebuild=(await self._shown([view]))[0])
 
     async def RollBackView(self, request: pb.RollBackViewRequest, context: Any) -> Any:  # noqa: N802
         """Back."""
@@ -97,7 +89,7 @@ class ViewAdminService(ViewAdminServiceServicer):
         view = self._view(request.view)
         await roll_back(self._from, view, force=request.force)
         self._changed()
-        return pb.RollBackViewResponse(rebuild=await self._shown(view))
+        return pb.RollBackViewResponse(rebuild=(await self._shown([view]))[0])
 
     async def RebuildStream(self, request: pb.RebuildStreamRequest, context: Any) -> Any:  # noqa: N802
         """One stream in place."""
@@ -176,10 +168,13 @@ class ViewAdminService(ViewAdminServiceServicer):
         own = [discard for discard in discards.values() if StreamId.from_key(discard.stream).tenant == call.tenant]
         return pb.ListDiscardsResponse(discards=[discard_to(view, discard) for discard in own])
 
-    async def _shown(self, view: View[Any, Any]) -> pb.ViewRebuild:
-        [(_, active, rebuild)] = await rebuilds(self._from.store, [view])
-        [status] = await self._from.store.status([view])
-        return rebuild_to(view, active, status, rebuild)
+    async def _shown(self, views: Sequence[View[Any, Any]]) -> list[pb.ViewRebuild]:
+        known = await rebuilds(self._from.store, views)
+        statuses = await self._from.store.status(views)
+        return [
+            rebuild_to(view, active, status, rebuild)
+            for (view, active, rebuild), status in zip(known, statuses, strict=True)
+        ]
 
     def _asked(self, names: Sequence[str]) -> list[View[Any, Any]]:
         return [self._view(name) for name in sorted(set(names) or self._views)]

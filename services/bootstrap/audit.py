@@ -9,7 +9,11 @@ from eventkernel.envelope import RecordedEvent
 from eventkernel.filters import Order, Query, Row
 from eventkernel.ids import StreamId
 from eventkernel.ports import BusTail, Checkpoint, EventStore, ViewReading
+from eventkernel.remembered import ByIdentity
 from eventkernel.runtime.cloudevents import version_of
+from eventkernel.runtime.discards import Discards, load_discards, passing_over
+from eventkernel.runtime.failures import told
+from eventkernel.runtime.stream_fold import Decode
 from eventkernel.view import Key, TableKind, View
 from prescriptions.views import VIEWS
 from prescriptions.wire.events import PrescriptionEventCodec
@@ -35,6 +39,8 @@ async def audit(stores: Stores, views: Sequence[View[Any, Any]] = VIEWS) -> Audi
     """Fold every stream anew and compare. Ask while nothing is under way: what is, is told as missing."""
     ledger = _Ledger(views)
     await stores.views.prepare(views)
+    async with stores.views.transaction() as transaction:
+        ledger.discards = {view.table: await load_discards(transaction, view) for view in views}
     repeats = await _read_bus(stores.tail, ledger)
     async for head in stores.directory.streams():
         await ledger.add(head.stream, head.head, stores.events)
@@ -53,6 +59,7 @@ class _Ledger:
         self.events = 0
         self.differences: list[str] = []
         self.on_bus: dict[StreamId, int] = {}
+        self.discards: dict[str, Discards] = {}
         self._views = views
         self._rows: dict[str, dict[Place, dict[str, Any]]] = {view.table: {} for view in views}
         self._heads: dict[str, dict[StreamId, RecordedEvent]] = {view.table: {} for view in views}
@@ -68,14 +75,27 @@ class _Ledger:
             self.differences.append(f"{stream.key}: the journal has versions {versions}, its head is {head}")
         if self.on_bus.get(stream, 0) != len(loaded):
             self.differences.append(f"{stream.key}: {len(loaded)} events, {self.on_bus.get(stream, 0)} on the bus")
-        decoded = [(self._decode(event), event) for event in loaded]
+        decode = ByIdentity(self._decode, len(loaded) or 1)
         for view in self._views:
             if stream.category in view.categories and loaded:
-                state = view.initial
-                for event, recorded in decoded:
-                    state = view.fold(state, event, recorded)
-                self._heads[view.table][stream] = loaded[-1]
-                self._contribute(view, stream, view.contribution(state))
+                self._fold(view, stream, loaded, decode)
+
+    def _fold(
+        self, view: View[Any, Any], stream: StreamId, events: Sequence[RecordedEvent], decode: Decode[Any]
+    ) -> None:
+        """As far as it goes: what the view waits for is told, and what was discarded is passed over as the view does."""
+        passing, decode = passing_over(view, decode, self.discards.get(view.table, {}))
+        state, last = view.initial, None
+        for event in events:
+            try:
+                state = passing.fold(state, decode(event), event)
+            except Exception as error:  # noqa: BLE001 - as in ``fold_stream``: whatever a fold raises is a matter of that event
+                self.differences.append(f"{view.name} waits: {told(error, event)}")
+                break
+            last = event
+        if last is not None:
+            self._heads[view.table][stream] = last
+            self._contribute(view, stream, view.contribution(state))
 
     def _contribute(self, view: View[Any, Any], stream: StreamId, rows: dict[Key, Row]) -> None:
         table = self._rows[view.table]

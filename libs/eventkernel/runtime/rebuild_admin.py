@@ -1,7 +1,7 @@
 """What people ask of rebuilds: start or continue, stop, look. The work itself is done by whatever process runs a rebuilder."""
 
 from collections.abc import Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any
 
@@ -11,48 +11,79 @@ from eventkernel.runtime.rebuild_record import WORKING, Phase, Rebuild, load_reb
 from eventkernel.view import View
 
 
-async def start_rebuild(
-    store: ViewStore,
-    view: View[Any, Any],
-    *,
-    clock: Clock,
-    by: str,
-    since: datetime | None = None,
-    switch_when_equal: bool = False,
-    restart: bool = False,
-) -> Rebuild:
-    """Begin a rebuild, or continue the one that was stopped or failed; ``restart`` throws away what it has filled.
+@dataclass(frozen=True, slots=True)
+class Wish:
+    """How views are to be rebuilt; see ``Rebuild``. ``restart`` throws away what an earlier start has filled."""
+
+    by: str
+    since: datetime | None = None
+    switch_when_equal: bool = False
+    restart: bool = False
+
+
+async def start_rebuild(store: ViewStore, view: View[Any, Any], wish: Wish, *, clock: Clock) -> Rebuild:
+    """The same for one view."""
+    [started] = await start_rebuilds(store, [view], wish, clock=clock)
+    return started
+
+
+async def start_rebuilds(
+    store: ViewStore, views: Sequence[View[Any, Any]], wish: Wish, *, clock: Clock
+) -> list[Rebuild]:
+    """Begin rebuilds, or continue those that were stopped or failed: all of them, or none.
 
     A rebuild that runs is left as it is. One that waits for its switch is refused (``REBUILD_READY``) unless ``restart``, as is
     a restart of one that runs (``REBUILD_RUNNING``): stop it first. Tables that can neither answer nor be rolled back to go.
     """
     now = clock.now()
+    known = await rebuilds(store, views)
+    made = [_wanted(view, active, rebuild, wish, now) for view, active, rebuild in known]
+    await store.prepare([view.of_generation(one.generation) for view, one in zip(views, made, strict=True)])
     async with store.transaction() as transaction:
-        known = await load_rebuild(transaction, view)
-        active = await transaction.catalogue.active(view)
-    if known is not None and not restart and known.phase in {*WORKING, Phase.READY, Phase.FAILED}:
-        return await _continued(store, view, clock)
+        for (view, active, before), one in zip(known, made, strict=True):
+            found = await load_rebuild(transaction, view)
+            if not _same(found, before) or await transaction.catalogue.active(view) != active:
+                raise Refusal("CHANGED_MEANWHILE", f"somebody else has just changed the rebuild of {view.name}")
+            if before is not None and before.generation != one.generation:
+                for left in sorted({before.generation, before.previous} - {active}):
+                    await transaction.catalogue.drop(view.of_generation(left))
+            await save_rebuild(transaction, view, _with_progress_of(found, one))
+    return made
+
+
+def _wanted(view: View[Any, Any], active: int, known: Rebuild | None, wish: Wish, now: datetime) -> Rebuild:
+    """The rebuild as it goes on, or a new one."""
+    if known is not None and not wish.restart and known.phase is Phase.READY:
+        raise Refusal("REBUILD_READY", f"{view.name} is rebuilt and waits for its switch; or start it anew")
+    if known is not None and not wish.restart and known.phase in {*WORKING, Phase.FAILED}:
+        phase = Phase.FILLING if known.phase is Phase.FAILED else known.phase
+        return known if known.working else replace(known, wanted=True, phase=phase, error="", changed_at=now)
     if known is not None and _runs(known, now):
         raise Refusal("REBUILD_RUNNING", f"a rebuild of {view.name} runs; stop it before it is started anew")
     used = [active] if known is None else [active, known.generation, known.previous]
-    generation = max(used) + 1
-    await store.prepare([view.of_generation(generation)])
-    made = Rebuild(
-        generation,
+    return Rebuild(
+        max(used) + 1,
         active,
-        since=since,
-        switch_when_equal=switch_when_equal,
+        since=wish.since,
+        switch_when_equal=wish.switch_when_equal,
         started_at=now,
         changed_at=now,
-        by=by,
+        by=wish.by,
     )
-    async with store.transaction() as transaction:
-        if await load_rebuild(transaction, view) != known or await transaction.catalogue.active(view) != active:
-            raise Refusal("CHANGED_MEANWHILE", f"somebody else has just changed the rebuild of {view.name}")
-        for left in sorted({*used} - {active}):
-            await transaction.catalogue.drop(view.of_generation(left))
-        await save_rebuild(transaction, view, made)
-    return made
+
+
+def _with_progress_of(found: Rebuild | None, made: Rebuild) -> Rebuild:
+    """Its worker may have told progress since it was read."""
+    if found is None or found.generation != made.generation:
+        return made
+    return replace(found, phase=made.phase, wanted=made.wanted, error=made.error, changed_at=made.changed_at)
+
+
+def _same(one: Rebuild | None, other: Rebuild | None) -> bool:
+    """Whether nobody but its worker, who tells progress, has changed it."""
+    if one is None or other is None:
+        return one is other
+    return (one.generation, one.phase, one.wanted) == (other.generation, other.phase, other.wanted)
 
 
 async def stop_rebuild(store: ViewStore, view: View[Any, Any], *, clock: Clock) -> Rebuild:
@@ -77,20 +108,6 @@ async def rebuilds(
 async def _known(transaction: ViewTransaction, view: View[Any, Any]) -> tuple[View[Any, Any], int, Rebuild | None]:
     rebuild = await load_rebuild(transaction, view)
     return view, await transaction.catalogue.active(view), rebuild
-
-
-async def _continued(store: ViewStore, view: View[Any, Any], clock: Clock) -> Rebuild:
-    async with store.transaction() as transaction:
-        known = await load_rebuild(transaction, view)
-        assert known is not None
-        if known.phase is Phase.READY:
-            raise Refusal("REBUILD_READY", f"{view.name} is rebuilt and waits for its switch; or start it anew")
-        if known.working:
-            return known
-        phase = Phase.FILLING if known.phase is Phase.FAILED else known.phase
-        again = replace(known, wanted=True, phase=phase, error="", changed_at=clock.now())
-        await save_rebuild(transaction, view, again)
-    return again
 
 
 def _runs(rebuild: Rebuild, now: datetime) -> bool:

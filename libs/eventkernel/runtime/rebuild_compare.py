@@ -5,20 +5,22 @@ left out of both. The fresh fold goes to the version at which each stream stands
 """
 
 import asyncio
-from collections.abc import AsyncIterator, Mapping
+from collections.abc import AsyncIterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from decimal import Decimal
 from hashlib import sha256
 from typing import Any, TypeVar
 
 from eventkernel.canonical import plain
+from eventkernel.envelope import RecordedEvent
 from eventkernel.filters import Order, Query, Row
 from eventkernel.ids import StreamId
 from eventkernel.ports import Checkpoint, StoredRow, ViewReading
+from eventkernel.remembered import ByIdentity
 from eventkernel.runtime.discards import Discards, passing_over
 from eventkernel.runtime.rebuild_advance import Sources
 from eventkernel.runtime.rebuild_record import Comparison, TableDigest
-from eventkernel.runtime.stream_fold import state_of
+from eventkernel.runtime.stream_fold import Decode, state_of
 from eventkernel.view import Key, TableKind, View
 from eventkernel.view_sums import Sums, added, sum_columns
 
@@ -26,6 +28,8 @@ E = TypeVar("E")
 
 ROWS_PER_READ = 1_000
 NAMED_MAX = 20
+STREAMS_AT_ONCE = 32
+DECODED_MAX = 5_000
 MODULUS = 2**256
 
 Place = tuple[str, Key]
@@ -59,35 +63,73 @@ class _Table:
         return [f"{_name(part)}: {who}" for part in parts[:NAMED_MAX]]
 
 
-async def compare(
-    sources: Sources[E],
-    old: View[Any, E],
-    new: View[Any, E],
-    discards: Discards,
-    *,
-    stop: asyncio.Event | None = None,
-) -> Comparison | None:
-    """Compare two generations and a fresh fold; None where it was stopped."""
+@dataclass(frozen=True, slots=True)
+class Pair:
+    """Two generations of one view, and what was discarded of it."""
+
+    old: View[Any, Any]
+    new: View[Any, Any]
+    discards: Discards
+
+
+@dataclass(slots=True)
+class _Found:
+    """What is stored of one pair, and the fresh fold as it grows."""
+
+    pair: Pair
+    there: dict[StreamId, int]
+    here: dict[StreamId, int]
+    old: _Table = field(default_factory=_Table)
+    new: _Table = field(default_factory=_Table)
+    whole: _Table = field(default_factory=_Table)
+    fresh: _Table = field(default_factory=_Table)
+    sums: dict[Place, Sums] = field(default_factory=dict)
+
+    @property
+    def apart(self) -> set[StreamId]:
+        """Streams that stand at different versions."""
+        return {stream for stream in {**self.there, **self.here} if self.there.get(stream) != self.here.get(stream)}
+
+    def comparison(self) -> Comparison:
+        """What came out."""
+        apart = len(self.apart)
+        fresh = self.fresh if self.pair.new.kind is TableKind.OWNED else _summed(self.pair.new, self.sums)
+        wrong = self.whole.differing(fresh, "not as a fresh fold")
+        return Comparison(
+            streams=len({**self.there, **self.here}) - apart,
+            apart=apart,
+            old=self.old.digest(),
+            new=self.new.digest(),
+            whole=self.whole.digest(),
+            fresh=fresh.digest(),
+            differing=(*wrong, *self.old.differing(self.new, "old and new differ")),
+        )
+
+
+async def compare(sources: Sources[E], pair: Pair) -> Comparison:
+    """Compare two generations of one view and a fresh fold."""
+    found = await compare_all(sources, [pair])
+    assert found is not None
+    return found[0]
+
+
+async def compare_all(
+    sources: Sources[E], pairs: Sequence[Pair], *, stop: asyncio.Event | None = None
+) -> list[Comparison] | None:
+    """Compare several views in one snapshot, reading the journal once; None where it was stopped."""
+    found = []
     async with sources.store.reading() as reading:
-        there = {stream: at.version async for stream, at in reading.scan(old)}
-        here = {stream: at.version async for stream, at in reading.scan(new)}
-        apart = {stream for stream in {**there, **here} if there.get(stream) != here.get(stream)}
-        tenants = sorted({stream.tenant for stream in {**there, **here}})
-        old_table, _ = await _stored(old, reading, tenants, apart)
-        new_table, whole = await _stored(new, reading, tenants, apart)
-    fresh = await _fresh(sources, new, here, discards, stop)
-    if fresh is None:
+        for pair in pairs:
+            there = {stream: at.version async for stream, at in reading.scan(pair.old)}
+            here = {stream: at.version async for stream, at in reading.scan(pair.new)}
+            one = _Found(pair, there, here)
+            tenants = sorted({stream.tenant for stream in {**there, **here}})
+            one.old, _ = await _stored(pair.old, reading, tenants, one.apart)
+            one.new, one.whole = await _stored(pair.new, reading, tenants, one.apart)
+            found.append(one)
+    if not await _fold_afresh(sources, found, stop):
         return None
-    differing = [*whole.differing(fresh, "not as a fresh fold"), *old_table.differing(new_table, "old and new differ")]
-    return Comparison(
-        streams=len({**there, **here}) - len(apart),
-        apart=len(apart),
-        old=old_table.digest(),
-        new=new_table.digest(),
-        whole=whole.digest(),
-        fresh=fresh.digest(),
-        differing=tuple(differing),
-    )
+    return [one.comparison() for one in found]
 
 
 async def _stored(
@@ -112,31 +154,38 @@ async def _stored(
     return _summed(view, sums), whole
 
 
-async def _fresh(
-    sources: Sources[E],
-    view: View[Any, E],
-    versions: Mapping[StreamId, int],
-    discards: Discards,
-    stop: asyncio.Event | None,
-) -> _Table | None:
-    passing, decode = passing_over(view, sources.decode, discards)
-    table, sums = _Table(), dict[Place, Sums]()
-    for stream, version in versions.items():
-        if stop is not None and stop.is_set():
-            return None
-        state = view.initial
-        events = (await sources.journal.load(stream, up_to=version)).events if version else ()
-        for event in events:
-            # What could be folded into the table can be folded here: the same code, up to the same version.
-            state = passing.fold(state, decode(event), event)
-        rows = view.contribution(state) if events else {}
-        if view.kind is TableKind.OWNED:
-            for row in rows.values():
-                table.add(stream, row)
-        else:
-            _add(view, sums, stream, rows)
-        await asyncio.sleep(0)
-    return table if view.kind is TableKind.OWNED else _summed(view, sums)
+async def _fold_afresh(sources: Sources[E], found: Sequence[_Found], stop: asyncio.Event | None) -> bool:
+    """Fold every stream to where it stands in each new table; False where it was stopped."""
+    streams = sorted({stream for one in found for stream in one.here})
+    decode = ByIdentity(sources.decode, DECODED_MAX)
+    for at in range(0, len(streams), STREAMS_AT_ONCE):
+        some = streams[at : at + STREAMS_AT_ONCE]
+        most = [max(one.here.get(stream, 0) for one in found) for stream in some]
+        loads = (sources.journal.load(stream, up_to=version) for stream, version in zip(some, most, strict=True))
+        for stream, loaded in zip(some, await asyncio.gather(*loads), strict=True):
+            if stop is not None and stop.is_set():
+                return False
+            for one in found:
+                _fold_one(one, stream, loaded.events[: one.here.get(stream, 0)], decode)
+            await asyncio.sleep(0)
+    return True
+
+
+def _fold_one(one: _Found, stream: StreamId, events: Sequence[RecordedEvent], decode: Decode[Any]) -> None:
+    """What could be folded into the table can be folded here: the same code, up to the same version."""
+    if not events:
+        return
+    view = one.pair.new
+    passing, decode = passing_over(view, decode, one.pair.discards)
+    state = view.initial
+    for event in events:
+        state = passing.fold(state, decode(event), event)
+    rows = view.contribution(state)
+    if view.kind is TableKind.SUMMED:
+        _add(view, one.sums, stream, rows)
+        return
+    for row in rows.values():
+        one.fresh.add(stream, row)
 
 
 def _contribution(view: View[Any, Any], at: Checkpoint) -> dict[Key, Row]:

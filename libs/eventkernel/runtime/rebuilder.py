@@ -16,7 +16,7 @@ from eventkernel.errors import KernelError, Refusal
 from eventkernel.runtime.discards import load_discards
 from eventkernel.runtime.failures import raised_in
 from eventkernel.runtime.rebuild_advance import Sources
-from eventkernel.runtime.rebuild_compare import compare
+from eventkernel.runtime.rebuild_compare import Pair, compare_all
 from eventkernel.runtime.rebuild_fill import Filled, Filler, FillSettings, Target
 from eventkernel.runtime.rebuild_record import WORKING, Phase, Rebuild, load_rebuild, save_rebuild
 from eventkernel.runtime.rebuild_switch import catch_up, switch
@@ -54,6 +54,16 @@ class _Work:
 
     view: View[Any, Any]
     rebuild: Rebuild
+
+    @property
+    def new(self) -> View[Any, Any]:
+        """The table that is filled."""
+        return self.view.of_generation(self.rebuild.generation)
+
+    @property
+    def old(self) -> View[Any, Any]:
+        """The table that answers meanwhile."""
+        return self.view.of_generation(self.rebuild.previous)
 
 
 class Rebuilder(Generic[E]):
@@ -108,9 +118,8 @@ class Rebuilder(Generic[E]):
         beating = asyncio.create_task(self._beat(works, stop, halt, done), name="rebuild-beat")
         try:
             await self._fill([work for work in works if work.rebuild.phase is Phase.FILLING], halt)
-            for work in works:
-                if not halt.is_set():
-                    await self._finish(work, halt)
+            await self._catch_up([work for work in works if work.rebuild.phase is Phase.CATCHING_UP], halt)
+            await self._compare([work for work in works if work.rebuild.phase is Phase.COMPARING], halt)
         finally:
             done.set()
             await asyncio.wait([beating])
@@ -134,7 +143,7 @@ class Rebuilder(Generic[E]):
                 await save_rebuild(transaction, view, mine)
                 works.append(_Work(view, mine))
         # Another process may have made the tables; preparing them here tells this one their statements.
-        await self._from.store.prepare([work.view.of_generation(work.rebuild.generation) for work in works])
+        await self._from.store.prepare([work.new for work in works])
         return works
 
     async def _fill(self, works: Sequence[_Work], halt: asyncio.Event) -> None:
@@ -142,12 +151,7 @@ class Rebuilder(Generic[E]):
             return
         async with self._from.store.transaction() as transaction:
             targets = [
-                Target(
-                    work.view.of_generation(work.rebuild.generation),
-                    work.view.of_generation(work.rebuild.previous),
-                    await load_discards(transaction, work.view),
-                    work.rebuild.since,
-                )
+                Target(work.new, work.old, await load_discards(transaction, work.view), work.rebuild.since)
                 for work in works
             ]
 
@@ -175,32 +179,47 @@ class Rebuilder(Generic[E]):
             for work in works:
                 await self._failed(work, cause)
 
-    async def _finish(self, work: _Work, halt: asyncio.Event) -> None:
-        """From the filled table to one that is ready, or answers."""
-        view, rebuild = work.view, work.rebuild
-        new, old = view.of_generation(rebuild.generation), view.of_generation(rebuild.previous)
+    async def _catch_up(self, works: Sequence[_Work], halt: asyncio.Event) -> None:
+        for work in works:
+            if halt.is_set():
+                return
+            try:
+                stuck = await catch_up(self._from, work.new, work.old, stop=halt)
+            except Exception as error:  # noqa: BLE001 - whatever it was becomes what the rebuild says of itself
+                await self._failed(work, error)
+            else:
+                if stuck is not None:
+                    await self._turn(work, Phase.COMPARING)
+
+    async def _compare(self, works: Sequence[_Work], halt: asyncio.Event) -> None:
+        """Of all that are filled by now, and then the switch of those that are to switch and may."""
+        if not works or halt.is_set():
+            return
         try:
-            if work.rebuild.phase is Phase.CATCHING_UP:
-                if await catch_up(self._from, new, old, stop=halt) is None:
-                    return
-                await self._turn(work, Phase.COMPARING)
-            if work.rebuild.phase is Phase.COMPARING:
-                async with self._from.store.transaction() as transaction:
-                    discards = await load_discards(transaction, view)
-                found = await compare(self._from, old, new, discards, stop=halt)
-                if found is None:
-                    return
-                work.rebuild = replace(work.rebuild, comparison=found)
-                await self._turn(work, Phase.READY)
-                if found.agrees and rebuild.switch_when_equal:
-                    work.rebuild = await switch(self._from, view, stop=halt)
-                    self._tell(work)
-                    if self._on_switched is not None:
-                        self._on_switched()
+            async with self._from.store.transaction() as transaction:
+                pairs = [Pair(work.old, work.new, await load_discards(transaction, work.view)) for work in works]
+            found = await compare_all(self._from, pairs, stop=halt)
+        except Exception as error:  # noqa: BLE001 - as above
+            for work in works:
+                await self._failed(work, error)
+            return
+        for work, comparison in zip(works, found or (), strict=False):
+            work.rebuild = replace(work.rebuild, comparison=comparison)
+            await self._turn(work, Phase.READY)
+            if comparison.agrees and work.rebuild.switch_when_equal and not halt.is_set():
+                await self._switch(work, halt)
+
+    async def _switch(self, work: _Work, halt: asyncio.Event) -> None:
+        try:
+            work.rebuild = await switch(self._from, work.view, stop=halt)
         except Refusal as refusal:
             await self._turn(work, work.rebuild.phase, str(refusal))
-        except Exception as error:  # noqa: BLE001 - whatever it was becomes what the rebuild says of itself
+        except Exception as error:  # noqa: BLE001 - as above
             await self._failed(work, error)
+        else:
+            self._tell(work)
+            if self._on_switched is not None:
+                self._on_switched()
 
     async def _failed(self, work: _Work, error: Exception) -> None:
         """What will pass is raised, and tried again; what will not is a person's to see."""

@@ -36,7 +36,10 @@ TENANT = "default"
 FREE = ("--command-address", "127.0.0.1:0", "--query-address", "127.0.0.1:0", "--log-level", "warning")
 LOOK_SECONDS = 0.2
 SETTLE_SECONDS = 600.0
+CALL_SECONDS = 60.0
 QUERIES_AT_ONCE = 4
+REST_SECONDS = 20.0
+"""Between two rebuilds beside the import."""
 
 Facts = dict[str, Any]
 
@@ -73,6 +76,7 @@ async def _measure(directory: Path, console: Console) -> Facts:
                 importing = asyncio.create_task(_import(directory, commands))
                 during: list[Facts] = []
                 while not importing.done():
+                    await asyncio.wait({importing}, timeout=REST_SECONDS)
                     during.append(await _rebuild(opened))
                     console.print(f"[dim]{during[-1]}", highlight=False)
                 over.set()
@@ -113,11 +117,12 @@ async def _import(directory: Path, address: str) -> int:
 async def _rebuild(opened: grpc.aio.Channel) -> Facts:
     """Every view, to the switch; events per second are those of the filling."""
     stub: Any = ViewAdminServiceStub(opened)
+    options = {"metadata": operator(TENANT), "timeout": CALL_SECONDS}
     started = time.perf_counter()
-    await stub.StartRebuild(pb.StartRebuildRequest(switch_when_equal=True), metadata=operator(TENANT))
+    await stub.StartRebuild(pb.StartRebuildRequest(switch_when_equal=True), **options)
     while True:
         await asyncio.sleep(LOOK_SECONDS)
-        views = (await stub.ListRebuilds(pb.ListRebuildsRequest(), metadata=operator(TENANT))).rebuilds
+        views = (await stub.ListRebuilds(pb.ListRebuildsRequest(), **options)).rebuilds
         if not any(view.wanted for view in views):
             break
     events = max(view.events_done for view in views)

@@ -14,9 +14,9 @@ from eventkernel.filters import Order, Query
 from eventkernel.ids import StreamId
 from eventkernel.ports import ViewStore
 from eventkernel.runtime.discards import discard_parked
-from eventkernel.runtime.rebuild_admin import rebuilds, start_rebuild, stop_rebuild
+from eventkernel.runtime.rebuild_admin import Wish, rebuilds, start_rebuild, stop_rebuild
 from eventkernel.runtime.rebuild_advance import Sources
-from eventkernel.runtime.rebuild_compare import compare
+from eventkernel.runtime.rebuild_compare import Pair, compare
 from eventkernel.runtime.rebuild_fill import Filler, FillSettings, Target
 from eventkernel.runtime.rebuild_record import Phase, Rebuild, from_bytes, to_bytes
 from eventkernel.runtime.rebuild_stream import rebuild_stream
@@ -71,7 +71,7 @@ async def project(world: Any, views: ViewStore, decoding: Any = decode, **option
 
 
 async def start(views: ViewStore, view: View[Any, Any], **options: Any) -> Rebuild:
-    return await start_rebuild(views, view, clock=SystemClock(), by="operator-1", **options)
+    return await start_rebuild(views, view, Wish("operator-1", **options), clock=SystemClock())
 
 
 async def known(views: ViewStore, view: View[Any, Any]) -> Rebuild:
@@ -190,8 +190,7 @@ async def test_no_answer_goes_backwards_and_all_agree_whatever_is_written_meanwh
     await project(world, views)
     for view in VIEWS:
         answering = view.of_generation(await active(views, view))
-        found = await compare(sources(world, views), answering, answering, {})
-        assert found is not None
+        found = await compare(sources(world, views), Pair(answering, answering, {}))
         assert found.agrees
         async with views.reading() as read:
             checkpoints = await read.checkpoints(view, sorted(story.streams))
@@ -355,8 +354,7 @@ async def test_from_a_position_only_streams_with_later_events_are_folded_anew(wo
     assert await Filler(sources(world, views, watched), targets).run(asyncio.Event())
     assert seen == late
     for view in VIEWS:
-        found = await compare(sources(world, views), view.of_generation(0), view.of_generation(1), {})
-        assert found is not None
+        found = await compare(sources(world, views), Pair(view.of_generation(0), view.of_generation(1), {}))
         assert (found.agrees, found.streams, found.apart) == (True, 6, 0)
 
 
