@@ -66,8 +66,11 @@ class OverlayTail:
         self._arrived = asyncio.Event()
         self._poked = asyncio.Event()
         self.full = False
+        """Whether the bound is reached: something may be pending that is not kept."""
         self.following = False
+        """Whether the bus has been read and answers."""
         self.arrivals = 0
+        """Grows whenever records are read."""
 
     @property
     def events(self) -> int:
@@ -229,8 +232,9 @@ class OverlayTail:
                 if self._pending.add(source, record.offset, event):
                     new.add(event.stream)
             self._next[source] = record.offset + 1
-        if new:
+        if records:
             self.arrivals += 1
+        if new:
             self._tell(iter(new))
             arrived, self._arrived = self._arrived, asyncio.Event()
             arrived.set()

@@ -8,6 +8,8 @@ import grpc
 import pytest
 
 from erx.eventlog.v1 import consistency_pb2 as cp
+from erx.prescriptions.v1 import dispenses_pb2, worklists_pb2
+from erx.prescriptions.v1.query_service_pb2_grpc import PrescriptionQueryServiceStub
 from eventkernel_grpc import RemoteError, decode_token, encode_token
 from prescriptions.testing import stories
 
@@ -60,6 +62,16 @@ async def test_every_kind_of_answer_takes_part(running: Any) -> None:
         statistics = await it.ask("FetchStatistics", token=dispensed.token)
         assert (statistics.totals.prescriptions, statistics.totals.fills) == (1, 1)
         assert statistics.as_of.events_overlaid == 5
+        stub = PrescriptionQueryServiceStub(it.people.queries)
+        asked: dict[str, Any] = {"token": dispensed.token, "consistency": cp.CONSISTENCY_MODE_OVERLAY}
+        facts = await stub.FetchDispenses(dispenses_pb2.FetchDispensesRequest(**asked, include_total=True), timeout=20)
+        assert (len(facts.dispenses), facts.total_size, facts.as_of.events_overlaid) == (1, 1, 5)
+        inbox = await stub.FetchByPrescriber(
+            worklists_pb2.FetchByPrescriberRequest(**asked, prescriber_id="dr-grey"), timeout=20
+        )
+        assert inbox.as_of.requested_token_reached
+        refills = await stub.FetchDueRefills(worklists_pb2.FetchDueRefillsRequest(**asked, lead_days=60), timeout=20)
+        assert [due.prescription_id for due in refills.refills] == [issued.prescription.prescription_id]
         history = await it.ask(
             "FetchHistory", prescription_id=issued.prescription.prescription_id, token=dispensed.token
         )

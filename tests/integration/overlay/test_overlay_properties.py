@@ -1,16 +1,18 @@
 """Reading a lagging store through the overlay is reading one that has caught up: every filter, order, page, count and sum."""
 
 import pickle
-from collections.abc import AsyncIterator, Iterable
-from contextlib import asynccontextmanager
+from collections.abc import AsyncIterator, Callable, Iterable
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass, field, replace
 from decimal import Decimal
+from functools import partial
 from pathlib import Path
 from random import Random
 from tempfile import TemporaryDirectory
 from typing import Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
+import psycopg
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -35,13 +37,16 @@ from eventkernel_memory.event_store import MemoryEventStore
 from eventkernel_memory.event_subscription import MemoryEventSubscription
 from eventkernel_memory.journal import MemoryJournal
 from eventkernel_memory.view_store import MemoryViewStore
+from eventkernel_postgres.settings import PostgresSettings
+from eventkernel_postgres.view_store import PostgresViewStore
 from eventkernel_sqlite.view_store import SqliteViewStore
+from localstack import PostgresServer
 
 TOPIC = "things"
 GROUP = "views"
 TENANTS = ("north", "south")
 META = EventMeta(ManualClock().now(), ManualClock().now(), UUID(int=1), Provenance(Actor("a", "clerk")))
-SOON = settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.too_slow])
+SOON = settings(max_examples=20, deadline=None, suppress_health_check=[HealthCheck.too_slow])
 
 
 class _Pickled:
@@ -206,29 +211,68 @@ class Sides:
         return [row for told in self.history.events.values() for event in told for row in view.rows(_decode(event))]
 
 
+Open = Callable[[], AbstractAsyncContextManager[ViewStore]]
+
+
+@pytest.fixture(
+    scope="session", params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.stack("postgres"))]
+)
+def lagging(request: pytest.FixtureRequest) -> Open:
+    """Opens a store of its own for each example."""
+    match request.param:
+        case "memory":
+            return in_memory
+        case "sqlite":
+            return in_a_file
+        case _:
+            return partial(in_a_schema, request.getfixturevalue("postgres_server"))
+
+
 @asynccontextmanager
-async def sides(kind: str, seed: int) -> AsyncIterator[Sides]:
+async def in_memory() -> AsyncIterator[ViewStore]:
+    yield MemoryViewStore()
+
+
+@asynccontextmanager
+async def in_a_file() -> AsyncIterator[ViewStore]:
     with TemporaryDirectory() as folder:
-        lagging: ViewStore = MemoryViewStore() if kind == "memory" else SqliteViewStore(Path(folder) / "views.db")
-        made = Sides(History(Random(seed)).tell(), lagging, MemoryViewStore())
+        store = SqliteViewStore(Path(folder) / "views.db")
         try:
-            await made.prepare()
-            await made.write()
-            await made.lag()
-            yield made
+            yield store
         finally:
-            await lagging.close()
+            await store.close()
+
+
+@asynccontextmanager
+async def in_a_schema(server: PostgresServer) -> AsyncIterator[ViewStore]:
+    settings = PostgresSettings(server.dsn(), schema=f"overlay_{uuid4().hex[:12]}")
+    store = await PostgresViewStore.open(settings)
+    try:
+        yield store
+    finally:
+        await store.close()
+        async with await psycopg.AsyncConnection.connect(settings.dsn, autocommit=True) as connection:
+            await connection.execute(f"DROP SCHEMA {settings.schema} CASCADE".encode())
+
+
+@asynccontextmanager
+async def sides(opened: Open, seed: int) -> AsyncIterator[Sides]:
+    async with opened() as store:
+        made = Sides(History(Random(seed)).tell(), store, MemoryViewStore())
+        await made.prepare()
+        await made.write()
+        await made.lag()
+        yield made
 
 
 async def values_of(reading: ViewReading, view: View[Any, Any], query: Query) -> list[Row]:
     return [row.values for row in await reading.select(view, query)]
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @given(seed=st.integers(0, 2**32))
 @SOON
-async def test_rows_pages_and_counts_are_those_of_a_store_that_has_caught_up(kind: str, seed: int) -> None:
-    async with sides(kind, seed) as made:
+async def test_rows_pages_and_counts_are_those_of_a_store_that_has_caught_up(lagging: Open, seed: int) -> None:
+    async with sides(lagging, seed) as made:
         random, rows = made.history.random, made.some_rows(OWNED)
         for _ in range(3):
             async with made.both() as (overlaid, plain):
@@ -244,11 +288,10 @@ async def test_rows_pages_and_counts_are_those_of_a_store_that_has_caught_up(kin
             await made.lag()
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @given(seed=st.integers(0, 2**32))
 @SOON
-async def test_sums_are_those_of_a_store_that_has_caught_up(kind: str, seed: int) -> None:
-    async with sides(kind, seed) as made:
+async def test_sums_are_those_of_a_store_that_has_caught_up(lagging: Open, seed: int) -> None:
+    async with sides(lagging, seed) as made:
         random, rows = made.history.random, made.some_rows(SUMS)
         key_order = Order(SUMS.key, descending=random.random() < 0.5)
         for _ in range(2):
@@ -277,11 +320,10 @@ async def test_sums_are_those_of_a_store_that_has_caught_up(kind: str, seed: int
             await made.lag()
 
 
-@pytest.mark.parametrize("kind", ["memory", "sqlite"])
 @given(seed=st.integers(0, 2**32))
 @SOON
-async def test_pages_fit_together_while_the_store_catches_up_between_them(kind: str, seed: int) -> None:
-    async with sides(kind, seed) as made:
+async def test_pages_fit_together_while_the_store_catches_up_between_them(lagging: Open, seed: int) -> None:
+    async with sides(lagging, seed) as made:
         random = made.history.random
         asked = random_query(random, OWNED, random.choice(TENANTS), [])
         async with made.caught_up.reading() as plain:
@@ -304,7 +346,7 @@ async def test_pages_fit_together_while_the_store_catches_up_between_them(kind: 
 @given(seed=st.integers(0, 2**32))
 @SOON
 async def test_a_token_is_reached_with_whatever_is_in_the_cache_on_the_bus_or_in_the_journal(seed: int) -> None:
-    async with sides("memory", seed) as made:
+    async with sides(in_memory, seed) as made:
         random = made.history.random
         made.overlay._settings = replace(made.overlay._settings, bus_seconds=0)
         lost = random.choice(list(made.history.events))
