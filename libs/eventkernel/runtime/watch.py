@@ -14,7 +14,6 @@ from eventkernel.errors import ConsumerTooSlow, EventUnreadable, InvalidCommand,
 from eventkernel.filters import Filter, Order, Query, Row, matches
 from eventkernel.ids import StreamId
 from eventkernel.ports import StoredRow, ViewReading, ViewStore
-from eventkernel.runtime.cloudevents import version_of
 from eventkernel.runtime.watch_hub import Watcher, WatchHub
 from eventkernel.runtime.watch_log import LogEntry
 from eventkernel.runtime.watch_steps import SeenRow, seen
@@ -135,11 +134,7 @@ class Watch:
     async def _on_bus(self, tenant: str, start: dict[int, int], ends: dict[int, int]) -> dict[StreamId, int]:
         """The last versions on the bus of streams that the view may lack something of."""
         found: dict[StreamId, int] = {}
-        async for record in self._log.records(start, ends):
-            try:
-                stream, version = version_of(record)
-            except EventUnreadable:
-                continue
+        async for stream, version in self._log.versions(start, ends):
             if stream.tenant == tenant and stream.category in self._view.categories:
                 found[stream] = max(version, found.get(stream, 0))
         return found

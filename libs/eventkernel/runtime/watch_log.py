@@ -111,6 +111,22 @@ class StepLog:
                     yield entry
             offset = records[-1].offset + 1 if records else self._begins[partition]
 
+    async def versions(self, start: Positions, ends: Positions) -> AsyncGenerator[tuple[StreamId, int], None]:
+        """Streams and versions between two positions; from memory as far as they are there, else from the bus."""
+        rest: dict[int, int] = {}
+        for partition, end in ends.items():
+            rest[partition] = start.get(partition, 0)
+            if self.started and self._begins[partition] <= rest[partition] < self.positions[partition]:
+                kept, rest[partition] = self._kept_from(partition, rest[partition]), self.positions[partition]
+                for entry in kept:
+                    if entry.next_offset <= end:
+                        yield entry.step.event.stream, entry.step.event.version
+        async for record in self.records(rest, ends):
+            try:
+                yield version_of(record)
+            except EventUnreadable:
+                continue
+
     async def records(self, start: Positions, ends: Positions) -> AsyncGenerator[BusRecord, None]:
         """The records between two positions, as they lie on the bus."""
         for partition, end in ends.items():
