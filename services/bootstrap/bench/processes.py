@@ -9,6 +9,7 @@ from collections.abc import AsyncIterator, Sequence
 from contextlib import asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 START_SECONDS = 60.0
 _TICKS = os.sysconf("SC_CLK_TCK")
@@ -23,9 +24,8 @@ class Server:
 
     @property
     def cpu_seconds(self) -> float:
-        """User and system time so far, from the kernel's own account."""
-        fields = Path(f"/proc/{self.process.pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
-        return (int(fields[11]) + int(fields[12])) / _TICKS
+        """User and system time so far, of the process and its workers."""
+        return sum(map(cpu_seconds, family(self.process.pid)))
 
     @property
     def rss_mib(self) -> float:
@@ -33,10 +33,35 @@ class Server:
         pages = int(Path(f"/proc/{self.process.pid}/statm").read_text(encoding="ascii").split()[1])
         return pages * os.sysconf("SC_PAGE_SIZE") / 1024 / 1024
 
+    @property
+    def peak_mib(self) -> float:
+        """The most memory that the process and its workers ever held."""
+        return sum(map(peak_mib, family(self.process.pid)))
+
+
+def cpu_seconds(pid: int) -> float:
+    """User and system time of a process so far, from the kernel's own account."""
+    fields = Path(f"/proc/{pid}/stat").read_text(encoding="ascii").rpartition(")")[2].split()
+    return (int(fields[11]) + int(fields[12])) / _TICKS
+
+
+def peak_mib(pid: int) -> float:
+    """The most memory a process ever held."""
+    lines = Path(f"/proc/{pid}/status").read_text(encoding="ascii").splitlines()
+    return next(int(line.split()[1]) for line in lines if line.startswith("VmHWM:")) / 1024
+
+
+def family(pid: int) -> list[int]:
+    """A process and those it started by itself."""
+    tasks = Path(f"/proc/{pid}/task").glob("*/children")
+    return [pid, *(int(child) for task in tasks for child in task.read_text(encoding="ascii").split())]
+
 
 @asynccontextmanager
-async def server(*arguments: str, environment: dict[str, str] | None = None) -> AsyncIterator[Server]:
-    """Run ``python -m ARGUMENTS`` until the end of the block; it must print ``NAME server on ADDRESS`` and ``ready``."""
+async def server(*arguments: str, environment: dict[str, str] | None = None, workers: int = 1) -> AsyncIterator[Server]:
+    """Run ``python -m ARGUMENTS`` until the end of the block; it must print ``NAME server on ADDRESS`` and ``ready``, the
+    latter as often as it has workers.
+    """
     process = await asyncio.create_subprocess_exec(
         sys.executable,
         "-m",
@@ -46,7 +71,7 @@ async def server(*arguments: str, environment: dict[str, str] | None = None) -> 
         env={**os.environ, **(environment or {})},
     )
     try:
-        addresses = await asyncio.wait_for(_ready(process, arguments), START_SECONDS)
+        addresses = await asyncio.wait_for(_ready(process, arguments, workers), START_SECONDS)
         yield Server(process, addresses)
     finally:
         if process.returncode is None:
@@ -55,7 +80,7 @@ async def server(*arguments: str, environment: dict[str, str] | None = None) -> 
         await process.communicate()
 
 
-async def _ready(process: asyncio.subprocess.Process, arguments: Sequence[str]) -> dict[str, str]:
+async def _ready(process: asyncio.subprocess.Process, arguments: Sequence[str], workers: int) -> dict[str, str]:
     addresses: dict[str, str] = {}
     if process.stdout is None:
         raise RuntimeError("a server's output is read through a pipe")
@@ -64,7 +89,8 @@ async def _ready(process: asyncio.subprocess.Process, arguments: Sequence[str]) 
         name, said, address = line.partition(" server on ")
         if said:
             addresses[name] = address
-        if line.startswith("ready"):
+        workers -= line.startswith("ready")
+        if not workers:
             return addresses
     raise RuntimeError(f"{' '.join(arguments)} ended with code {await process.wait()} before it was ready")
 
@@ -90,17 +116,19 @@ class Load:
 
 
 async def load(
-    kind: str, address: str, *, clients: int, processes: int, seconds: float, calls_max: int = 1_000_000_000
+    kind: str,
+    address: str,
+    *,
+    clients: int,
+    processes: int,
+    seconds: float,
+    calls_max: int = 1_000_000_000,
+    channels: int = 1,
 ) -> Load:
     """Run a load from several processes at once; the percentiles are the worst process's."""
     each = max(1, clients // processes)
-    outputs = await asyncio.gather(
-        *(
-            _run("bootstrap.bench.load", kind, address, str(each), str(seconds), str(calls_max // processes))
-            for _ in range(processes)
-        )
-    )
-    facts = [json.loads(output) for output in outputs]
+    words = (kind, address, str(each), str(seconds), str(calls_max // processes), str(channels))
+    facts = await asyncio.gather(*(child("bootstrap.bench.load", *words) for _ in range(processes)))
     return Load(
         calls=sum(fact["calls"] for fact in facts),
         made=sum(fact["made"] for fact in facts),
@@ -111,9 +139,22 @@ async def load(
     )
 
 
-async def _run(*arguments: str) -> str:
-    process = await asyncio.create_subprocess_exec(sys.executable, "-m", *arguments, stdout=asyncio.subprocess.PIPE)
-    output, _ = await process.communicate()
+async def child(*arguments: str, environment: dict[str, str] | None = None) -> dict[str, Any]:
+    """Run ``python -m ARGUMENTS`` to its end; its last line is JSON."""
+    process = await asyncio.create_subprocess_exec(
+        sys.executable,
+        "-m",
+        *arguments,
+        stdout=asyncio.subprocess.PIPE,
+        env={**os.environ, **(environment or {})},
+    )
+    try:
+        output, _ = await process.communicate()
+    except asyncio.CancelledError:
+        process.kill()
+        await process.wait()
+        raise
     if process.returncode:
-        raise RuntimeError(f"{' '.join(arguments)} ended with code {process.returncode}")
-    return output.decode()
+        raise RuntimeError(f"{' '.join(arguments[:2])} ended with code {process.returncode}")
+    facts: dict[str, Any] = json.loads(output.decode().splitlines()[-1])
+    return facts

@@ -277,6 +277,22 @@ def bench_rebuild(
     run(directory, as_json=as_json)
 
 
+@benches.command(name="stack")
+def bench_stack(
+    *,
+    seconds: Annotated[float, typer.Option(min=1, max=30, help="How long each measure runs.")] = 5.0,
+    data: Annotated[
+        Path | None, typer.Option(help="Use the stack that runs in this folder, which must hold no events yet.")
+    ] = None,
+    chart: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Also draw the rates.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """The real stack, on servers of its own: appends, commands, relay, views, loads and queries beside the bare drivers."""
+    from bootstrap.bench.stack import bench as run
+
+    run(seconds=seconds, data=data, as_json=as_json, chart_file=chart)
+
+
 def main() -> None:
     """Run the command line."""
     app()

@@ -1,0 +1,158 @@
+"""Our side of the stack's measurements, in a process of its own: ``python -m bootstrap.bench.moving WHAT EVENTS``.
+
+WHAT is ``relay`` (publish so many waiting events), ``projector`` (fold them into fresh views) or ``aggregate`` (load one of so
+many events, from its events and from a snapshot). The settings are those of the environment.
+"""
+
+import asyncio
+import sys
+import time
+from collections.abc import Awaitable, Callable
+from typing import Any
+from uuid import uuid4
+
+from bootstrap import collector, logs
+from bootstrap.bench.meter import Meter, tell
+from bootstrap.bench.samples import many
+from bootstrap.overlays import decode
+from bootstrap.settings import Settings, load
+from bootstrap.stack_stores import contact_points
+from bootstrap.stores import SOURCE, TOPIC, Stores, open_stores
+from eventkernel.ports import Appended, Position
+from eventkernel.ports.event_store import ENTRIES_MAX
+from eventkernel.runtime.projector import Projector, ProjectorSettings
+from eventkernel.runtime.relay import Relay, RelaySettings
+from eventkernel.runtime.repository import Repository
+from eventkernel_cassandra.connect import open_session
+from eventkernel_cassandra.settings import ConnectionSettings, Reach
+from eventkernel_cassandra.statements import statements_of
+from prescriptions.command_service import prescription_type, stream_of
+from prescriptions.domain.profiles import US
+from prescriptions.views import VIEWS
+from prescriptions.wire.events import PrescriptionEventCodec
+
+SECONDS_MAX = 120.0
+OWNER = "bench"
+WARM_UP_EVENTS = 100
+LOADS = 100
+Facts = dict[str, Any]
+
+
+async def relay(settings: Settings, stores: Stores, events: int) -> Facts:
+    """Publish everything that waits; a first small round connects and does not count."""
+    warm = _relay(settings, stores, WARM_UP_EVENTS)
+    moved = await warm.run_once()
+    facts = await _until(events - moved, _relay(settings, stores, settings.relay_events_max).run_once, Meter())
+    await stores.leases.release(OWNER)
+    waiting = (await stores.outbox.depth()).events
+    if waiting:
+        raise RuntimeError(f"{waiting} events still wait after {events} were published")
+    return facts
+
+
+def _relay(settings: Settings, stores: Stores, events_max: int) -> Relay:
+    return Relay(
+        OWNER,
+        stores.outbox,
+        stores.publisher,
+        tail=stores.tail,
+        leases=stores.leases,
+        clock=stores.clock,
+        topic=TOPIC,
+        source=SOURCE,
+        wire_name=PrescriptionEventCodec().wire_name,
+        settings=RelaySettings(shard_count=settings.shard_count, events_max=events_max),
+    )
+
+
+async def projector(settings: Settings, stores: Stores, events: int) -> Facts:
+    """Fold everything on the bus; the clock begins when the group has given the first records, which do not count."""
+    await stores.views.prepare(VIEWS)
+    worker = Projector(
+        VIEWS,
+        stores.subscribe(),
+        stores.views,
+        journal=stores.events,
+        decode=decode,
+        clock=stores.clock,
+        settings=ProjectorSettings(records_max=settings.projector_records_max),
+    )
+    first = 0
+    joined = time.perf_counter()
+    while not first:
+        first = await worker.run_once()
+        if time.perf_counter() - joined > SECONDS_MAX:
+            raise RuntimeError("the group got no partition")
+    facts = await _until(events - first, worker.run_once, Meter())
+    return facts | {"views": len(VIEWS)}
+
+
+async def _until(events: int, work: Callable[[], Awaitable[int]], meter: Meter) -> Facts:
+    done = 0
+    while done < events:
+        began = time.perf_counter()
+        moved = await work()
+        if moved:
+            meter.took(time.perf_counter() - began)
+        done += moved
+        if meter.seconds > SECONDS_MAX:
+            raise RuntimeError(f"{done} of {events} events after {SECONDS_MAX:g} s")
+    return meter.facts(done)
+
+
+async def aggregate(settings: Settings, stores: Stores, events: int) -> Facts:
+    """Load an aggregate again and again, and beside it read the same rows bare."""
+    stream = stream_of("bench", str(uuid4()))
+    entries, position = many(events), Position(0)
+    for at in range(0, events, ENTRIES_MAX):
+        outcome = await stores.events.append(stream, position, entries[at : at + ENTRIES_MAX])
+        if not isinstance(outcome, Appended):
+            raise TypeError(f"an append to a new stream ended as {outcome}")
+        position = outcome.position
+    repository: Repository[Any, Any] = Repository(prescription_type(US, bytes(32)), stores.events, stores.snapshots)
+
+    async def ours() -> None:
+        if (await repository.load(stream)).version != events:
+            raise RuntimeError("the aggregate is not whole")
+
+    statements = statements_of(settings.cassandra_keyspace)
+    hosts, port = contact_points(settings.cassandra_contact_points)
+    session = await open_session(ConnectionSettings(hosts, port, reach=Reach.GLOBAL))
+
+    async def bare_events() -> None:
+        await session.read(statements.select_events, [stream.key, 0, 0, events, events])
+
+    async def bare_snapshot() -> None:
+        await session.read(statements.select_snapshot, [stream.key, events])
+
+    facts = {"events": await _timed(ours), "bare_events": await _timed(bare_events)}
+    await stores.snapshots.save(stream, repository.snapshot_of(await repository.load(stream)))
+    facts |= {"snapshot": await _timed(ours), "bare_snapshot": await _timed(bare_snapshot)}
+    await session.close()
+    return facts
+
+
+async def _timed(work: Callable[[], Awaitable[None]]) -> Facts:
+    await work()
+    meter = Meter()
+    for _ in range(LOADS):
+        began = time.perf_counter()
+        await work()
+        meter.took(time.perf_counter() - began)
+    return meter.facts(LOADS)
+
+
+async def main(what: str, events: int) -> None:
+    """Run one of them and print."""
+    settings = load()
+    logs.configure(settings)
+    stores = await open_stores(settings)
+    try:
+        with collector.relaxed():
+            tell(await {"relay": relay, "projector": projector, "aggregate": aggregate}[what](settings, stores, events))
+    finally:
+        await stores.close()
+
+
+if __name__ == "__main__":
+    asyncio.run(main(sys.argv[1], int(sys.argv[2])))
