@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 from bootstrap.metrics import CacheMetrics, OverlayMetrics
 from bootstrap.stores import TOPIC
 from eventkernel.envelope import RecordedEvent
-from eventkernel.runtime.overlay import Overlay
+from eventkernel.runtime.overlay import Overlay, OverlaySettings
 from eventkernel.runtime.overlay_tail import OverlayTail, OverlayTailSettings
 from eventkernel.runtime.row_cache import RowCache
 from eventkernel.runtime.telling_event_store import TellingEventStore
@@ -45,6 +45,7 @@ class Overlays:
             cache=self.cache,
             clock=stores.clock,
             progress=process.progress,
+            settings=OverlaySettings(bus_seconds=settings.overlay_bus_seconds),
             observer=OverlayMetrics(process.metrics),
         )
         CacheMetrics(process.metrics, self.cache, self.tail)

@@ -71,12 +71,18 @@ class Settings(BaseSettings):
         0.02, ge=0, description="Least distance of a relay's rounds while events keep coming."
     )
     relay_events_max: int = Field(2_000, ge=1, description="Events of one relay round.")
+    sweep_seconds: float = Field(
+        3600.0, gt=0, description="How often a relay looks through the whole journal for lost work."
+    )
     projector_records_max: int = Field(1_000, ge=1, description="Events folded in one transaction.")
     projector_gather_seconds: float = Field(
         0.02, ge=0, description="Least distance of a projector's transactions while events keep coming."
     )
     overlay_events_max: int = Field(20_000, ge=1, description="Pending events a query server keeps for overlays.")
     overlay_bytes_max: int = Field(67_108_864, ge=1, description="About how much memory they may take.")
+    overlay_bus_seconds: float = Field(
+        0.25, ge=0, description="How long an overlay waits for the bus before it reads the journal."
+    )
     row_cache_states_max: int = Field(50_000, ge=0, description="States of streams in views kept in memory; 0: none.")
     consumer_group: str = Field("erx-views", min_length=1, description="Group of the projectors.")
 

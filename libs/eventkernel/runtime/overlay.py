@@ -90,13 +90,20 @@ class Overlay(Generic[E]):
         self._tail.tell(events)
 
     @asynccontextmanager
-    async def reading(self, view: View[Any, E], wanted: Mapping[StreamId, int]) -> AsyncIterator[OverlaidReading]:
+    async def reading(
+        self, view: View[Any, E], wanted: Mapping[StreamId, int], *, deadline_seconds: float | None = None
+    ) -> AsyncIterator[OverlaidReading]:
         """One snapshot of the store under what is pending, the wanted versions of this view's streams among it.
+
+        At most half of the time up to the deadline is spent on waiting for the bus: the journal needs some, too.
 
         Raises ``OverlayFull`` before anything is read, and ``TokenNotReached`` for a version that the journal lacks or the
         view cannot fold.
         """
         wanted = {stream: version for stream, version in wanted.items() if stream.category in view.categories}
+        patience = self._settings.bus_seconds
+        if deadline_seconds is not None:
+            patience = min(patience, max(deadline_seconds, 0.0) / 2)
         with self._tail.reading():
             waited = False
             while True:
@@ -112,7 +119,7 @@ class Overlay(Generic[E]):
                     if waited or not missing:
                         yield OverlaidReading(below, _Layers(self, below, layer).of)
                         return
-                await self._wait(view, missing)
+                await self._wait(view, missing, patience)
                 waited = True
 
     async def layer(self, below: ViewReading, view: View[Any, E]) -> Layer:
@@ -159,10 +166,10 @@ class Overlay(Generic[E]):
             self._cache.keep(layer.view, stream, after)
             layer.put(stream, after)
 
-    async def _wait(self, view: View[Any, E], missing: Mapping[StreamId, int]) -> None:
+    async def _wait(self, view: View[Any, E], missing: Mapping[StreamId, int], seconds: float) -> None:
         """Until the bus or the view has what is missing, but not for long."""
         behind = self._bus_was_behind_at == self._tail.arrivals
-        over = asyncio.create_task(self._clock.sleep(0 if behind else self._settings.bus_seconds))
+        over = asyncio.create_task(self._clock.sleep(0 if behind else seconds))
         pause = FIRST_PAUSE_SECONDS
         try:
             while True:

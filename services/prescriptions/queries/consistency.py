@@ -91,7 +91,7 @@ async def answering(
     The freshness is asked first: the rows may be newer than it says, never older.
     """
     async with AsyncExitStack() as stack:
-        overlaid = await _overlaid(stack, sources, view, demand) if demand.overlays else None
+        overlaid = await _overlaid(stack, sources, view, call, demand) if demand.overlays else None
         if overlaid is None:
             await waited(sources, view, call, demand)
         made = await sources.freshness.of(view)
@@ -109,13 +109,15 @@ async def answering(
 
 
 async def _overlaid(
-    stack: AsyncExitStack, sources: Sources, view: View[Any, Any], demand: Demand
+    stack: AsyncExitStack, sources: Sources, view: View[Any, Any], call: CallContext, demand: Demand
 ) -> OverlaidReading | None:
     """A reading with what is pending folded onto it; None where the server keeps no overlay or too much is pending for it."""
     if sources.overlay is None:
         return None
+    left = call.remaining_seconds(reserve_seconds=REPLY_SECONDS)
+    reading = sources.overlay.reading(view, demand.wanted, deadline_seconds=left)
     try:
-        return await stack.enter_async_context(sources.overlay.reading(view, demand.wanted))
+        return await stack.enter_async_context(reading)
     except OverlayFull:
         return None
 

@@ -12,6 +12,7 @@ from erx.prescriptions.v1 import dispenses_pb2, worklists_pb2
 from erx.prescriptions.v1.query_service_pb2_grpc import PrescriptionQueryServiceStub
 from eventkernel_grpc import RemoteError, decode_token, encode_token
 from prescriptions.testing import stories
+from prescriptions.wire.values import reason_to
 
 if TYPE_CHECKING:
     from eventkernel.envelope import StreamPosition
@@ -46,6 +47,36 @@ async def test_who_writes_reads_it_at_once_and_the_journal_is_never_asked(runnin
             assert page.total_size == number + 1
             mine = await it.ask("FetchAllPrescriptions", token=token, page_size=200, filter={"patient_id": patient})
             assert len(mine.prescriptions) == number // 10 + 1
+        assert it.counted(JOURNAL_READS) == 0
+
+
+async def test_many_who_write_and_read_while_projector_and_relay_work_see_every_write(running: Any) -> None:
+    async with running(apart=True) as it:
+        await it.project()
+        random = Random(11)
+
+        async def one(person: int) -> None:
+            last, token = "", b""
+            for number in range(ROUNDS // 10):
+                if last and random.random() < 0.5:
+                    told = await it.people.do("CancelPrescription", prescription_id=last, reason=reason_to(stories.WHY))
+                else:
+                    told = await it.people.write(patient_id=f"patient-{person}")
+                last = "" if last == told.prescription.prescription_id else told.prescription.prescription_id
+                seen = [
+                    *(decode_token(token, tenant="default") if token else ()),
+                    *decode_token(told.token, tenant="default"),
+                ]
+                token = encode_token({position.stream: position for position in seen}.values(), tenant="default")
+                if random.random() < 0.2:
+                    it.overlays.cache.clear()
+                listed = await it.ask(
+                    "FetchAllPrescriptions", token=token, filter={"patient_id": f"patient-{person}"}, include_total=True
+                )
+                assert listed.prescriptions[0] == told.prescription, number
+                assert listed.total_size == len(listed.prescriptions) == len({p.stream for p in seen})
+
+        await asyncio.gather(*(one(person) for person in range(6)))
         assert it.counted(JOURNAL_READS) == 0
 
 
@@ -136,7 +167,7 @@ async def test_with_the_relay_stopped_the_journal_has_what_the_token_names(runni
 
 
 async def test_a_version_that_nobody_has_written_is_refused_with_the_one_that_is_there(running: Any) -> None:
-    async with running() as it:
+    async with running(overlay_bus_seconds=0.01) as it:
         told = await it.people.write()
         with pytest.raises(RemoteError) as failed:
             await it.ask("FetchPrescription", prescription_id=told.prescription.prescription_id, min_version=5)

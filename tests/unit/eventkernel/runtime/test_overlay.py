@@ -160,6 +160,15 @@ async def test_once_the_bus_was_behind_nobody_waits_for_it_until_it_moves(world:
     assert await asked == ("OPEN", 0)
 
 
+async def test_a_deadline_leaves_time_for_the_journal(world: Any) -> None:
+    side = Side(world, bus_seconds=3_600)
+    stream = await store(world, Open())
+    async with asyncio.timeout(20):
+        async with side.overlay.reading(COUNTER_VIEW, {stream: 1}, deadline_seconds=0.02) as reading:
+            assert await reading.get(COUNTER_VIEW, "default", (stream.id,)) is not None
+    assert side.overlay.journal_reads == 1
+
+
 async def test_a_version_that_nobody_has_written_is_refused_with_the_one_there_is(world: Any) -> None:
     side = Side(world)
     stream = await store(world, Open(), Add(1))
