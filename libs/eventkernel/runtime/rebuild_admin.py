@@ -53,9 +53,9 @@ async def start_rebuilds(
 
 def _wanted(view: View[Any, Any], active: int, known: Rebuild | None, wish: Wish, now: datetime) -> Rebuild:
     """The rebuild as it goes on, or a new one."""
-    if known is not None and not wish.restart and known.phase is Phase.READY:
+    if known is not None and not wish.restart and known.phase is Phase.READY and not known.wanted:
         raise Refusal("REBUILD_READY", f"{view.name} is rebuilt and waits for its switch; or start it anew")
-    if known is not None and not wish.restart and known.phase in {*WORKING, Phase.FAILED}:
+    if known is not None and not wish.restart and known.phase in {*WORKING, Phase.READY, Phase.FAILED}:
         phase = Phase.FILLING if known.phase is Phase.FAILED else known.phase
         return known if known.working else replace(known, wanted=True, phase=phase, error="", changed_at=now)
     if known is not None and _runs(known, now):
@@ -90,7 +90,7 @@ async def stop_rebuild(store: ViewStore, view: View[Any, Any], *, clock: Clock) 
     """Ask whoever works on it to stop; what is filled stays. Refusal: ``NOTHING_RUNS``."""
     async with store.transaction() as transaction:
         known = await load_rebuild(transaction, view)
-        if known is None or known.phase not in WORKING:
+        if known is None or not (known.working or known.phase in WORKING):
             raise Refusal("NOTHING_RUNS", f"no rebuild of {view.name} runs")
         stopped = replace(known, wanted=False, changed_at=clock.now())
         await save_rebuild(transaction, view, stopped)
@@ -113,4 +113,4 @@ async def _known(transaction: ViewTransaction, view: View[Any, Any]) -> tuple[Vi
 def _runs(rebuild: Rebuild, now: datetime) -> bool:
     """Somebody works on it, or may still: a stop takes a moment to be heard."""
     held = bool(rebuild.owner) and rebuild.leased_until is not None and rebuild.leased_until > now
-    return rebuild.phase in WORKING and (rebuild.wanted or held)
+    return rebuild.working or (rebuild.phase in WORKING and held)

@@ -95,8 +95,8 @@ class Rebuild:
 
     @property
     def working(self) -> bool:
-        """Whether somebody should work on it."""
-        return self.wanted and self.phase in WORKING
+        """Whether somebody should work on it; one that is ready and wanted waits for its switch."""
+        return self.wanted and self.phase in {*WORKING, Phase.READY}
 
     @property
     def events_per_second(self) -> float:

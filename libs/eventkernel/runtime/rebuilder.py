@@ -120,6 +120,9 @@ class Rebuilder(Generic[E]):
             await self._fill([work for work in works if work.rebuild.phase is Phase.FILLING], halt)
             await self._catch_up([work for work in works if work.rebuild.phase is Phase.CATCHING_UP], halt)
             await self._compare([work for work in works if work.rebuild.phase is Phase.COMPARING], halt)
+            for work in works:
+                if work.rebuild.phase is Phase.READY and work.rebuild.wanted and not halt.is_set():
+                    await self._switch(work, halt)
         finally:
             done.set()
             await asyncio.wait([beating])
@@ -192,7 +195,7 @@ class Rebuilder(Generic[E]):
                     await self._turn(work, Phase.COMPARING)
 
     async def _compare(self, works: Sequence[_Work], halt: asyncio.Event) -> None:
-        """Of all that are filled by now, and then the switch of those that are to switch and may."""
+        """Of all that are filled by now; those that agree and are to switch by themselves stay wanted."""
         if not works or halt.is_set():
             return
         try:
@@ -205,15 +208,14 @@ class Rebuilder(Generic[E]):
             return
         for work, comparison in zip(works, found or (), strict=False):
             work.rebuild = replace(work.rebuild, comparison=comparison)
-            await self._turn(work, Phase.READY)
-            if comparison.agrees and work.rebuild.switch_when_equal and not halt.is_set():
-                await self._switch(work, halt)
+            await self._turn(work, Phase.READY, goes_on=comparison.agrees and work.rebuild.switch_when_equal)
 
     async def _switch(self, work: _Work, halt: asyncio.Event) -> None:
         try:
             work.rebuild = await switch(self._from, work.view, stop=halt)
         except Refusal as refusal:
-            await self._turn(work, work.rebuild.phase, str(refusal))
+            if not halt.is_set():  # stopped, it is still due
+                await self._turn(work, work.rebuild.phase, str(refusal))
         except Exception as error:  # noqa: BLE001 - as above
             await self._failed(work, error)
         else:
@@ -255,18 +257,18 @@ class Rebuilder(Generic[E]):
                 known = await load_rebuild(transaction, work.view)
                 if known is None or known.generation != work.rebuild.generation or known.owner != self._owner:
                     return False
-                if work.rebuild.phase not in WORKING:
+                if not work.rebuild.working:
                     continue
                 wanted = wanted and known.wanted
                 work.rebuild = replace(work.rebuild, leased_until=self._lease(now), wanted=known.wanted)
                 await save_rebuild(transaction, work.view, work.rebuild)
         return wanted
 
-    async def _turn(self, work: _Work, phase: Phase, error: str = "") -> None:
+    async def _turn(self, work: _Work, phase: Phase, error: str = "", *, goes_on: bool = False) -> None:
         now = self._from.clock.now()
         async with self._from.store.transaction() as transaction:
             known = await load_rebuild(transaction, work.view)
-            wanted = known is not None and known.wanted and phase is not Phase.READY and phase is not Phase.FAILED
+            wanted = known is not None and known.wanted and (phase in WORKING or goes_on)
             work.rebuild = replace(work.rebuild, phase=phase, error=error, changed_at=now, wanted=wanted)
             await save_rebuild(transaction, work.view, work.rebuild)
         self._tell(work)

@@ -85,7 +85,7 @@ def rebuild(
             while True:
                 answer = await stub.ListRebuilds(pb.ListRebuildsRequest(views=views), metadata=meta)
                 shown.tell(answer.rebuilds)
-                if all(view.phase in OVER or not view.wanted for view in answer.rebuilds):
+                if not any(view.wanted for view in answer.rebuilds):
                     return list(answer.rebuilds)
                 await asyncio.sleep(LOOK_SECONDS)
 

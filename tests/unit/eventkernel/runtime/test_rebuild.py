@@ -18,7 +18,7 @@ from eventkernel.runtime.rebuild_admin import Wish, rebuilds, start_rebuild, sto
 from eventkernel.runtime.rebuild_advance import Sources
 from eventkernel.runtime.rebuild_compare import Pair, compare
 from eventkernel.runtime.rebuild_fill import Filler, FillSettings, Target
-from eventkernel.runtime.rebuild_record import Phase, Rebuild, from_bytes, to_bytes
+from eventkernel.runtime.rebuild_record import Phase, Rebuild, from_bytes, save_rebuild, to_bytes
 from eventkernel.runtime.rebuild_stream import rebuild_stream
 from eventkernel.runtime.rebuild_switch import roll_back, switch
 from eventkernel.runtime.rebuilder import Rebuilder, RebuilderSettings
@@ -276,6 +276,21 @@ async def test_what_cannot_pass_makes_the_rebuild_fail_and_it_can_be_continued(w
     await start(views, COUNTER_VIEW)
     await rebuilder(world, views).run_once(asyncio.Event())
     assert (await known(views, COUNTER_VIEW)).phase is Phase.READY
+
+
+async def test_a_switch_that_was_due_when_the_process_died_is_made_by_the_next(world: Any, views: ViewStore) -> None:
+    await write(world, 1)
+    await project(world, views)
+    await start(views, COUNTER_VIEW, switch_when_equal=True)
+    await rebuilder(world, views).run_once(asyncio.Event())
+    done = await known(views, COUNTER_VIEW)
+    await roll_back(sources(world, views), COUNTER_VIEW)
+    async with views.transaction() as transaction:
+        due = replace(done, phase=Phase.READY, wanted=True, owner="gone", leased_until=done.started_at)
+        await save_rebuild(transaction, COUNTER_VIEW, due)
+    assert await rebuilder(world, views).run_once(asyncio.Event())
+    again = await known(views, COUNTER_VIEW)
+    assert (again.phase, again.wanted, await active(views, COUNTER_VIEW)) == (Phase.SWITCHED, False, 1)
 
 
 async def test_a_table_that_differs_is_not_switched_without_force(world: Any, views: ViewStore) -> None:
