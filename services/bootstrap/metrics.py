@@ -11,13 +11,17 @@ from prometheus_client.metrics_core import Metric
 from eventkernel.errors import KernelError
 from eventkernel.ids import StreamId
 from eventkernel.ports import OutboxDepth
+from eventkernel.runtime.aggregate_cache import AggregateCache
 from eventkernel.runtime.cloudevents import BrokenRecord
 from eventkernel.runtime.overlay_tail import OverlayTail
 from eventkernel.runtime.row_cache import RowCache
 from eventkernel_grpc import CallRecord
 
 _SECONDS = (0.001, 0.002, 0.005, 0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10)
+_LAG_SECONDS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.5, 1, 2, 5, 10, 30, 60, 300, 3_600)
 CHILDREN_MAX = 1_024
+_COMMAND_SERVICE = "CommandService"
+ACCEPTED = "ACCEPTED"
 
 
 class Metrics:
@@ -30,6 +34,15 @@ class Metrics:
         self.call_seconds = Histogram(
             "erx_call_seconds", "Duration of gRPC calls", ["method"], buckets=_SECONDS, registry=r
         )
+        self.commands = Counter(
+            "erx_commands_total",
+            "Commands by what came of them: accepted, or why not",
+            ["command", "outcome"],
+            registry=r,
+        )
+        self.append_seconds = Histogram(
+            "erx_append_seconds", "Duration of appends to the journal", ["outcome"], buckets=_SECONDS, registry=r
+        )
         self.events_appended = Counter("erx_events_appended_total", "Events stored", registry=r)
         self.conflicts = Counter("erx_append_conflicts_total", "Appends lost to another writer", registry=r)
         self.unknown = Counter("erx_append_unknown_total", "Appends whose outcome stayed unknown", registry=r)
@@ -38,10 +51,16 @@ class Metrics:
         self.relay_failures = Counter("erx_relay_failures_total", "Relay rounds repeated", registry=r)
         self.outbox_depth = Gauge("erx_outbox_events", "Events waiting for the bus", registry=r)
         self.outbox_oldest = Gauge("erx_outbox_oldest_timestamp_seconds", "When the oldest was recorded", registry=r)
+        self.relay_lag = Histogram(
+            "erx_relay_lag_seconds", "From an event's recording to its moved cursor", buckets=_LAG_SECONDS, registry=r
+        )
         self.view_applied = Counter("erx_view_events_total", "Events folded", ["view"], registry=r)
         self.view_duplicates = Counter("erx_view_duplicates_total", "Events dropped as known", ["view"], registry=r)
         self.view_gaps = Counter("erx_view_gap_events_total", "Events read from the journal", ["view"], registry=r)
         self.view_parked = Counter("erx_view_parked_total", "Streams parked behind an event", ["view"], registry=r)
+        self.view_parked_now = Gauge("erx_view_parked_streams", "Streams parked now", ["view"], registry=r)
+        self.view_behind = Gauge("erx_view_events_behind", "Records on the bus that no view has folded yet", registry=r)
+        self.view_lag = Gauge("erx_view_lag_seconds", "Age of the oldest of these when last looked at", registry=r)
         self.broken_records = Counter("erx_broken_records_total", "Records that are no events", registry=r)
         self.overlay_journal_reads = Counter(
             "erx_overlay_journal_reads_total", "Streams read from the journal, the bus lacking them", registry=r
@@ -50,6 +69,7 @@ class Metrics:
         self.overlay_degraded = Counter(
             "erx_overlay_degraded_total", "Overlays refused, too much being pending", registry=r
         )
+        self.watchers = Gauge("erx_watchers", "Watches in progress", registry=r)
         self.webhook_taken = Counter("erx_webhook_taken_total", "Events taken for endpoints", registry=r)
         self.webhook_attempts = Counter("erx_webhook_attempts_total", "POSTs by outcome", ["outcome"], registry=r)
         self.webhook_seconds = Histogram("erx_webhook_seconds", "Duration of POSTs", buckets=_SECONDS, registry=r)
@@ -97,10 +117,10 @@ class RelayMetrics:
         self._m.relay_failures.inc()
 
     def depth(self, depth: OutboxDepth) -> None:
-        """Show what waits."""
+        """Show how much waits; since when, the relay's own reads say as well, where the store cannot tell."""
         self._m.outbox_depth.set(depth.events)
-        oldest = depth.oldest_recorded_at
-        self._m.outbox_oldest.set(oldest.timestamp() if oldest else 0)
+        if depth.oldest_recorded_at is not None:
+            self._m.outbox_oldest.set(depth.oldest_recorded_at.timestamp())
 
 
 class ProjectorMetrics:
@@ -147,6 +167,22 @@ class OverlayMetrics:
         self._m.overlay_degraded.inc()
 
 
+class AggregateCacheMetrics:
+    """What the cache of aggregates of a command server holds and answers, looked up when asked for."""
+
+    def __init__(self, metrics: Metrics, cache: AggregateCache) -> None:
+        self._cache = cache
+        metrics.registry.register(self)
+
+    def collect(self) -> Iterator[Metric]:
+        """A command that creates counts as a miss: there was nothing to keep."""
+        asked = CounterMetricFamily("erx_aggregate_cache", "Questions to the cache of aggregates", labels=["found"])
+        asked.add_metric(["hit"], self._cache.hits)
+        asked.add_metric(["miss"], self._cache.misses)
+        yield asked
+        yield GaugeMetricFamily("erx_aggregate_cache_aggregates", "Aggregates in memory", len(self._cache))
+
+
 class CacheMetrics:
     """What a cache of rows and an overlay hold and answer, looked up when asked for."""
 
@@ -173,6 +209,7 @@ class CallMetrics:
         # Children are kept: looking them up by their labels costs more than counting.
         self._calls = lru_cache(CHILDREN_MAX)(metrics.calls.labels)
         self._seconds = lru_cache(CHILDREN_MAX)(metrics.call_seconds.labels)
+        self._commands = lru_cache(CHILDREN_MAX)(metrics.commands.labels)
 
     def started(self, method: str) -> None:
         """Nothing; calls are counted when they end."""
@@ -181,3 +218,7 @@ class CallMetrics:
         """Count and time a call."""
         self._calls(record.method, record.code).inc()
         self._seconds(record.method).observe(record.seconds)
+        service, _, command = record.method.rpartition("/")
+        if service.endswith(_COMMAND_SERVICE):
+            outcome = ACCEPTED if record.code == "OK" else record.reason or record.code
+            self._commands(command, outcome).inc()

@@ -6,12 +6,21 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
-from bootstrap.metrics import CallMetrics, HandlerMetrics, Metrics, ProjectorMetrics, RelayMetrics
+from bootstrap.measured import MeasuredEventStore, MeasuredOutbox
+from bootstrap.metrics import (
+    AggregateCacheMetrics,
+    CallMetrics,
+    HandlerMetrics,
+    Metrics,
+    ProjectorMetrics,
+    RelayMetrics,
+)
 from bootstrap.overlays import Overlays, decode
 from bootstrap.secrets import kept_key
 from bootstrap.settings import Settings, SettingsError
 from bootstrap.stores import SOURCE, TOPIC, Stores
 from bootstrap.view_admin import add_view_admin, rebuilder
+from bootstrap.view_lag import view_lag
 from bootstrap.webhook_role import add_webhook_service, webhooks
 from erx.prescriptions.v1.command_service_pb2_grpc import add_PrescriptionCommandServiceServicer_to_server
 from eventkernel.ids import StreamId
@@ -62,6 +71,7 @@ def components(process: Process, names: list[str]) -> list[Component]:
         "projector": projector,
         "webhooks": webhooks,
         "rebuilder": rebuilder,
+        "view lag": view_lag,
         "relay": relay,
         "overlay": overlay,
         "query": query_server,
@@ -70,6 +80,8 @@ def components(process: Process, names: list[str]) -> list[Component]:
     wanted = {*names, "overlay"} if process.overlays else {*names}
     if "projector" in names:
         wanted.add("rebuilder")
+    if process.settings.metrics_address and wanted & {"projector", "query"}:
+        wanted.add("view lag")
     return [makers[name](process) for name in makers if name in wanted]
 
 
@@ -107,12 +119,15 @@ def command_server(process: Process) -> Component:
     """GRPC in, events and outbox rows out."""
     settings, stores = process.settings, process.stores
     key = kept_key(settings.claim_key, settings.data_dir, "claim.key")
+    cache = AggregateCache(settings.aggregates_max)
+    AggregateCacheMetrics(process.metrics, cache)
+    events = MeasuredEventStore(stores.events, process.metrics)
     handler = CommandHandler(
         prescription_type(profile_of(settings), key),
-        process.overlays.told_by(stores.events) if process.overlays else stores.events,
+        process.overlays.told_by(events) if process.overlays else events,
         stores.snapshots,
         stores.clock,
-        AggregateCache(settings.aggregates_max),
+        cache,
         limits=HandlerLimits(
             conflict_retries_max=settings.conflict_retries_max,
             lane_commands_max=settings.lane_commands_max,
@@ -137,7 +152,7 @@ def relay(process: Process) -> Component:
     settings, stores = process.settings, process.stores
     worker = Relay(
         f"{socket.gethostname()}/{os.getpid()}",
-        stores.outbox,
+        MeasuredOutbox(stores.outbox, process.metrics, stores.clock),
         stores.publisher,
         tail=stores.tail,
         leases=stores.leases,

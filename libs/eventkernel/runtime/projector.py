@@ -6,6 +6,7 @@ is a divergence. An event that a view cannot fold is parked with everything afte
 """
 
 import asyncio
+import itertools
 import logging
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
@@ -29,6 +30,7 @@ from eventkernel.remembered import ByIdentity
 from eventkernel.runtime.cloudevents import BrokenRecord, from_record
 from eventkernel.runtime.failures import told
 from eventkernel.runtime.stream_fold import Decode, Events, Gap, fold_stream, in_order
+from eventkernel.runtime.tracing import log_events
 from eventkernel.runtime.view_states import ViewStates
 from eventkernel.runtime.waiting import FIRST_BACKOFF_SECONDS, first_of, gather
 from eventkernel.view import View
@@ -160,7 +162,9 @@ class Projector(Generic[E]):
         if not records:
             return 0
         self._folded_at = self._clock.now()
-        await self.apply(events_by_stream(records, self._broken))
+        events = events_by_stream(records, self._broken)
+        await self.apply(events)
+        log_events(_log, "applied", itertools.chain.from_iterable(events.values()))
         if self._on_applied:
             self._on_applied()
         await self._subscription.commit(next_offsets(records))

@@ -6,6 +6,7 @@ the tail of the bus is read back, so that what a predecessor published without m
 
 import asyncio
 import contextlib
+import itertools
 import logging
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ from eventkernel.ids import StreamId
 from eventkernel.ports import BusTail, Clock, EventPublisher, Outbox, OutboxDepth, OutboxRun, ShardLeases
 from eventkernel.runtime.bus_knowledge import BusKnowledge
 from eventkernel.runtime.cloudevents import WireName, to_message
+from eventkernel.runtime.tracing import log_events
 from eventkernel.runtime.waiting import first_of, gather
 
 _log = logging.getLogger(__name__)
@@ -176,6 +178,7 @@ class Relay:
         self._must_read_back = False
         if self._observer:
             self._observer.published(len(messages), total - len(messages))
+        log_events(_log, "published", itertools.chain.from_iterable(run.events for run in runs))
         return sum(len(run.events) for run, ok in zip(runs, moved, strict=True) if ok)
 
     async def _publish_apart(self, runs: Sequence[OutboxRun]) -> int:

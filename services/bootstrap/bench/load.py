@@ -2,9 +2,9 @@
 
 KIND is ``echo``, ``creates`` (one command each), ``commands`` (create, sign and issue a prescription) or ``queries`` (fetch one
 prescription of those that are listed first), again and again until the seconds are over or so many calls were made. The clients
-share so many connections: where several workers listen on one port, each connection is one worker's. Requests are serialised beforehand where
-they do not change and replies are not parsed, so that the client costs as little as it can. Prints one line of JSON; in it
-``busy`` is the processor time this process took per second: near 1 the client is the limit, not the server.
+share so many connections: where several workers listen on one port, each connection is one worker's. Requests are serialised
+beforehand where they do not change and replies are not parsed, so that the client costs as little as it can. Prints one line
+of JSON; in it ``busy`` is the processor time this process took per second: near 1 the client is the limit, not the server.
 """
 
 import asyncio
