@@ -6,7 +6,7 @@ leaves leases that run out; then another tries again, and the endpoint may get a
 
 import asyncio
 import logging
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import aclosing
 from dataclasses import dataclass, field, replace
 from datetime import timedelta
@@ -96,6 +96,7 @@ class Dispatcher:
         self._observer = observer
         self._under_way: dict[asyncio.Task[None], str] = {}
         self._failing: set[str] = set()
+        self._looked: dict[str, tuple[Mapping[int, int], Mapping[int, int]]] = {}
         self._wake = asyncio.Event()
         self._begun = 0
 
@@ -149,12 +150,14 @@ class Dispatcher:
     async def _take(self, subscription: Subscription) -> bool:
         """Put what is new on the bus into the subscription's lanes; whether there is more."""
         before = await self._store.positions(subscription.id)
-        behind = [p for p, offset in self._log.positions.items() if before.get(p, 0) < offset]
+        stored, looked = self._looked.get(subscription.id, (before, before))
+        start = looked if stored == before else before
+        behind = [p for p, offset in self._log.positions.items() if start.get(p, 0) < offset]
         if not behind or sum(await self._store.counts(subscription.id)) >= self._settings.backlog_max:
             return False
-        after, new, left = dict(before), list[Delivery](), self._settings.take_events_max
+        after, new, left = dict(start), list[Delivery](), self._settings.take_events_max
         for partition in behind:
-            async with aclosing(self._log.entries(partition, before.get(partition, 0))) as entries:
+            async with aclosing(self._log.entries(partition, start.get(partition, 0))) as entries:
                 async for entry in entries:
                     if left == 0:
                         break
@@ -164,6 +167,11 @@ class Dispatcher:
                         new.append(self._delivery(subscription, entry.step.event))
                 else:
                     after[partition] = max(after.get(partition, 0), self._log.positions[partition])
+        if not new and sum(after.values()) - sum(before.values()) < self._settings.take_events_max:
+            # What concerns nobody is no reason to write; after a restart it is looked at once more.
+            self._looked[subscription.id] = (before, after)
+            return left == 0
+        self._looked.pop(subscription.id, None)
         taken = await self._store.take(subscription.id, before, after, new)
         if taken and new and self._observer:
             self._observer.taken(len(new))
