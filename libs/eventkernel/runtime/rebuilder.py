@@ -257,8 +257,8 @@ class Rebuilder(Generic[E]):
                 known = await load_rebuild(transaction, work.view)
                 if known is None or known.generation != work.rebuild.generation or known.owner != self._owner:
                     return False
-                if not work.rebuild.working:
-                    continue
+                if not work.rebuild.working or known.phase is not work.rebuild.phase:
+                    continue  # at rest, or being moved on by this very worker
                 wanted = wanted and known.wanted
                 work.rebuild = replace(work.rebuild, leased_until=self._lease(now), wanted=known.wanted)
                 await save_rebuild(transaction, work.view, work.rebuild)
