@@ -6,6 +6,9 @@ Parts are processes of their own. Targets are told and gate nothing.
 
 import asyncio
 import json
+import signal
+import sys
+import time
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from pathlib import Path
@@ -40,9 +43,12 @@ def bench(*, seconds: float, data: Path | None, as_json: bool, chart_file: Path 
     """Measure and print; nothing is asserted."""
     console = Console(stderr=True)
     logs.configure(load_settings(log_level="error"))
+    # Asked to end, it ends what it has started: an exception goes through every block that cleans up.
+    signal.signal(signal.SIGTERM, lambda number, _frame: sys.exit(128 + number))
+    began = time.monotonic()
 
     def tell(line: str) -> None:
-        console.print(f"[dim]{line}")
+        console.print(f"[dim]{time.monotonic() - began:5.0f} s  {line}")
 
     try:
         with ground(data, tell) as found:
@@ -105,7 +111,7 @@ class _Run:
                     )
 
                 done = await self._part(
-                    f"appends {driver} {processes}", f"raw appends, {driver}, {processes} process(es)", run()
+                    f"appends {driver} {processes}", f"raw appends, {driver}, processes: {processes}", run()
                 )
                 if "cursors" in done:
                     cursors = self._rows[f"appends {driver} {processes}"].pop("cursors")
@@ -121,7 +127,7 @@ class _Run:
                 )
                 return await self._loaded("commands", serving, serving.addresses["command"])
 
-        await self._part(f"commands {workers}", f"commands, {workers} worker(s)", run())
+        await self._part(f"commands {workers}", f"commands, workers: {workers}", run())
 
     async def _loaded(self, kind: str, serving: Any, address: str) -> Facts:
         """A load on a server, after a warm-up."""
