@@ -234,9 +234,14 @@ class Dispatcher:
     async def _attempt(self, subscription: Subscription, delivery: Delivery) -> tuple[Answer | None, str]:
         """The answer, or why there is none."""
         try:
-            body = self._body(await self._event(delivery))
-        except EventUnreadable as unreadable:
-            return None, str(unreadable)
+            event = await self._event(delivery)
+            body = self._body(event)
+        except KernelError as error:
+            if error.retriable:
+                raise
+            return None, str(error)
+        except Exception as error:  # noqa: BLE001 - what cannot be told is tried again and then parked, like what fails
+            return None, f"the event cannot be told: {type(error).__name__}"
         now = self._clock.now()
         live = [secret for secret in subscription.secrets if secret.expires_at is None or secret.expires_at > now]
         signing = [self._secrets.open(subscription.id, secret) for secret in live]

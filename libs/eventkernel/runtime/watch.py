@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from eventkernel.envelope import RecordedEvent
-from eventkernel.errors import ConsumerTooSlow, EventUnreadable, InvalidCommand, Overloaded
+from eventkernel.errors import ConsumerTooSlow, Divergence, EventUnreadable, InvalidCommand, Overloaded
 from eventkernel.filters import Filter, Order, Query, Row, matches
 from eventkernel.ids import StreamId
 from eventkernel.ports import StoredRow, ViewReading, ViewStore
@@ -151,7 +151,7 @@ class Watch:
             if checkpoints[stream].version < version:
                 try:
                     state = await self._log.folder.state_at(stream, version)
-                except EventUnreadable:
+                except (EventUnreadable, Divergence):
                     continue  # the view shows the stream as it was before the event that nobody can read, and so does this
                 found[stream] = (version, self._view.contribution(state))
         return found

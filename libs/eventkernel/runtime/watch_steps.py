@@ -77,12 +77,13 @@ class StepFolder(Generic[E]):
             return None
         try:
             before = await self.state_at(event.stream, event.version - 1)
-            after = self.view.fold(before, self._decode(event), event)
+            after = self._folded(before, event)
+            step = Step(event, changes(self.view, before, after))
         except (EventUnreadable, Divergence) as error:
             _log.warning("%s version %d changes no rows: %s", event.stream.key, event.version, error)
             return None
         self._keep(event.stream, event.version, after)
-        return Step(event, changes(self.view, before, after))
+        return step
 
     async def state_at(self, stream: StreamId, version: int) -> Any:
         """The view's state of a stream at a version. Raises ``EventUnreadable``; ``Divergence`` where the journal lacks it."""
@@ -100,8 +101,17 @@ class StepFolder(Generic[E]):
                 actual=f"{len(loaded)} in the journal",
             )
         for event in loaded:
-            state = self.view.fold(state, self._decode(event), event)
+            state = self._folded(state, event)
         return state
+
+    def _folded(self, state: Any, event: RecordedEvent) -> Any:
+        try:
+            return self.view.fold(state, self._decode(event), event)
+        except EventUnreadable:
+            raise
+        except Exception as error:
+            # One stream's history that breaks the fold holds up its own stream and nobody else.
+            raise EventUnreadable(f"{event.stream.key} version {event.version}: fold failed: {error!r}") from error
 
     def _keep(self, stream: StreamId, version: int, state: Any) -> None:
         if self._kept.get(stream, (0, None))[0] < version:

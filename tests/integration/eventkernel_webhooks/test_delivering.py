@@ -354,3 +354,26 @@ async def test_events_that_concern_nobody_cost_no_write_and_are_not_looked_at_fo
         await side.happen(stream, Add(1), Close())
         await drained(dispatcher)
         assert told(receiver) == [(stream.name, 8)]
+
+
+async def test_an_event_that_cannot_be_told_is_parked_and_holds_up_no_other(side: Any) -> None:
+    broken, fine = await side.counter(1), await side.counter(1)
+    async with Receiver() as receiver:
+        made = await side.subscribed(receiver.url)
+        dispatcher = await side.dispatcher(schedule=RetrySchedule(()))
+        whole = dispatcher._body
+
+        def body(event: Any) -> bytes:
+            if event.stream == broken:
+                raise ZeroDivisionError("a patient's name")
+            told: bytes = whole(event)
+            return told
+
+        dispatcher._body = body
+        await drained(dispatcher)
+        assert told(receiver) == [(fine.name, 1), (fine.name, 2)]
+        parked = await side.store.deliveries(made.id, parked=True, after=("", 0), limit=10)
+        assert [(one.version, one.last_error) for one in parked] == [
+            (1, "the event cannot be told: ZeroDivisionError"),
+            (2, ""),
+        ]

@@ -411,3 +411,22 @@ async def test_the_last_to_leave_ends_the_reading_of_the_bus(shop: Shop) -> None
     assert hub.watching == 0
     assert hub._task is None
     assert (hub._interests, hub._by_value, hub._watchers) == ({}, {}, set())
+
+
+async def test_an_event_that_cannot_be_folded_holds_up_its_own_stream_and_no_other(shop: Shop) -> None:
+    poison, fine = new_counter(), new_counter()
+
+    def breaking(event: Any) -> Any:
+        if event.stream == poison and event.version == 2:
+            raise ZeroDivisionError("a fold that breaks")
+        return decode(event)
+
+    log = StepLog(shop.tail, TOPIC, StepFolder(COUNTER_VIEW, shop.world.store, breaking))
+    hub = WatchHub(log, shop.clock, settings=HubSettings(poll_seconds=0.001, heartbeat_seconds=3_600.0))
+    watch, client = shop.watch(hub), Client(EVERYTHING)
+    await client.until(watch, lambda: client.complete)
+    await shop.happen(poison, Open(), Add(1), Add(1))
+    await shop.happen(fine, Open(), Add(1))
+    await client.until(watch, lambda: client.versions.get(fine.id) == [1, 2])
+    await client.until(shop.watch(shop.hub(heartbeat_seconds=0.001)), shop.has_told_everything(client))
+    assert client.versions[poison.id][:1] == [1]
