@@ -1,6 +1,7 @@
 """The roles of a process, wired: command server, relay, projector, query server and webhooks."""
 
 import asyncio
+import logging
 import os
 import socket
 from collections.abc import Awaitable, Callable
@@ -23,6 +24,7 @@ from bootstrap.view_admin import add_view_admin, rebuilder
 from bootstrap.view_lag import view_lag
 from bootstrap.webhook_role import add_webhook_service, webhooks
 from erx.prescriptions.v1.command_service_pb2_grpc import add_PrescriptionCommandServiceServicer_to_server
+from eventkernel.errors import KernelError
 from eventkernel.ids import StreamId
 from eventkernel.runtime.aggregate_cache import AggregateCache
 from eventkernel.runtime.command_handler import CommandHandler, HandlerLimits
@@ -31,12 +33,14 @@ from eventkernel.runtime.consistency import ViewProgress
 from eventkernel.runtime.projector import Projector, ProjectorSettings
 from eventkernel.runtime.relay import Relay, RelaySettings
 from eventkernel.runtime.times import TimeRules
-from eventkernel.runtime.waiting import until_available
+from eventkernel.runtime.waiting import first_of, until_available
 from eventkernel_grpc import GrpcServer, LogObserver, Observers, ServerSettings, ServerTls
 from prescriptions.command_service import PrescriptionCommandService, prescription_type
 from prescriptions.domain.profiles import PROFILES, Profile
 from prescriptions.views import VIEWS
 from prescriptions.wire.events import PrescriptionEventCodec
+
+_log = logging.getLogger(__name__)
 
 ROLES = ("command", "relay", "projector", "query", "webhooks")
 ERROR_DOMAIN = "prescriptions.erx"
@@ -73,6 +77,7 @@ def components(process: Process, names: list[str]) -> list[Component]:
         "rebuilder": rebuilder,
         "view lag": view_lag,
         "relay": relay,
+        "sweep": sweep,
         "overlay": overlay,
         "query": query_server,
         "command": command_server,
@@ -82,6 +87,8 @@ def components(process: Process, names: list[str]) -> list[Component]:
         wanted.add("rebuilder")
     if process.settings.metrics_address and wanted & {"projector", "query"}:
         wanted.add("view lag")
+    if "relay" in names and process.stores.sweep is not None:
+        wanted.add("sweep")
     return [makers[name](process) for name in makers if name in wanted]
 
 
@@ -172,6 +179,29 @@ def relay(process: Process) -> Component:
     return LoopComponent("relay", worker.run, process.failed)
 
 
+def sweep(process: Process) -> Component:
+    """Now and then through the whole journal: pending work that nothing points at is found, told and put right."""
+    look = process.stores.sweep
+    clock = process.stores.clock
+
+    async def run(stop: asyncio.Event) -> None:
+        while look is not None and not stop.is_set():
+            await first_of(stop.wait(), clock.sleep(process.settings.sweep_seconds))
+            if stop.is_set():
+                return
+            try:
+                if healed := await look():
+                    _log.error(
+                        "%d streams had unpublished events that nothing pointed at; they are published now", healed
+                    )
+            except KernelError as error:
+                if not error.retriable:
+                    raise
+                _log.warning("sweep failed, tried again at the next: %s", error)
+
+    return LoopComponent("sweep", run, process.failed)
+
+
 def projector(process: Process) -> Component:
     """Bus in, rows of views out."""
     settings, stores = process.settings, process.stores
@@ -228,7 +258,7 @@ def query_server(process: Process) -> Component:
         overlay=process.overlays.overlay if process.overlays else None,
         error_domain=ERROR_DOMAIN,
     )
-    add_watch_to_server(
+    hub = add_watch_to_server(
         server,
         views=stores.views,
         events=stores.events,
@@ -240,6 +270,7 @@ def query_server(process: Process) -> Component:
         token_key=page_key,
         error_domain=ERROR_DOMAIN,
     )
+    process.metrics.watchers.set_function(lambda: hub.watching)
     add_webhook_service(server, process, page_key)
     add_view_admin(server, process, ERROR_DOMAIN)
     return QueryComponent(stores, ServerComponent("query", server, process.said))

@@ -1,5 +1,6 @@
 """The real stack as ports: the journal on Cassandra, the bus on Kafka, the views on PostgreSQL."""
 
+import logging
 from contextlib import AsyncExitStack
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -11,6 +12,10 @@ from eventkernel.ports import EventSubscription
 
 if TYPE_CHECKING:
     from eventkernel_cassandra.connect import Driver
+    from eventkernel_cassandra.settings import ConnectionSettings
+    from eventkernel_kafka.settings import KafkaSettings
+
+_log = logging.getLogger(__name__)
 
 CASSANDRA = "cassandra"
 _CLIENTS: dict[str, "Driver | None"] = {"auto": None, "acsylla": "acsylla", "driver": "cassandra-driver"}
@@ -22,21 +27,20 @@ async def open_stack(settings: Settings) -> Stores:
     Raises ``StoreUnavailable`` for a store that does not answer, ``StoreMismatch`` for one that cannot be used.
     """
     from eventkernel_cassandra.connect import open_session
+    from eventkernel_cassandra.durability import concerns
     from eventkernel_cassandra.errors import NotExecuted, ServerRefused
     from eventkernel_cassandra.event_store import CassandraEventStore
     from eventkernel_cassandra.migrations import migrate
     from eventkernel_cassandra.outbox import CassandraOutbox
-    from eventkernel_cassandra.settings import ConnectionSettings, Layout, Reach
-    from eventkernel_cassandra.settings import Tls as CassandraTls
+    from eventkernel_cassandra.settings import Layout
     from eventkernel_cassandra.shard_leases import CassandraShardLeases
     from eventkernel_cassandra.snapshot_store import CassandraSnapshotStore
     from eventkernel_cassandra.statements import Statements
     from eventkernel_cassandra.stream_directory import CassandraStreamDirectory
+    from eventkernel_cassandra.sweep import PendingSweep
     from eventkernel_kafka.bus_tail import KafkaBusTail
     from eventkernel_kafka.event_publisher import KafkaEventPublisher
     from eventkernel_kafka.event_subscription import KafkaEventSubscription
-    from eventkernel_kafka.settings import KafkaSettings, Sasl
-    from eventkernel_kafka.settings import Tls as KafkaTls
     from eventkernel_kafka.topics import Topic, ensure_topic
     from eventkernel_memory.clock import SystemClock
     from eventkernel_postgres.settings import PostgresSettings
@@ -45,36 +49,24 @@ async def open_stack(settings: Settings) -> Stores:
     from eventkernel_sqlite.webhook_store import WEBHOOKS_SCHEMA, SqliteWebhookStore
 
     clock = SystemClock()
-    hosts, port = contact_points(settings.cassandra_contact_points)
-    connection = ConnectionSettings(
-        contact_points=hosts,
-        port=port,
-        username=settings.cassandra_username,
-        password=settings.cassandra_password.get_secret_value() if settings.cassandra_password else "",
-        tls=CassandraTls(_pem(settings.cassandra_ca)) if settings.cassandra_ca else None,
-        reach=Reach.LOCAL if settings.cassandra_serial == "LOCAL_SERIAL" else Reach.GLOBAL,
-    )
     layout = Layout(shard_count=settings.shard_count)
     client: Driver | None = _CLIENTS[settings.cassandra_client]
     async with AsyncExitStack() as opened:
         try:
-            session = await open_session(connection, client)
+            session = await open_session(_cassandra(settings), client)
             opened.push_async_callback(session.close)
             await migrate(
                 session, settings.cassandra_keyspace, layout, clock, replication=settings.cassandra_replication
             )
+            for concern in await concerns(session):
+                _log.warning("cassandra: %s", concern)
         except NotExecuted as error:
             raise StoreUnavailable(CASSANDRA, str(error)) from error
         except ServerRefused as error:
             raise StoreMismatch(CASSANDRA, expected="a server this program may use", actual=str(error)) from error
         statements = Statements(settings.cassandra_keyspace)
 
-        password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
-        kafka = KafkaSettings(
-            settings.kafka_bootstrap_servers,
-            tls=KafkaTls(authority=settings.kafka_ca) if settings.kafka_ca else None,
-            sasl=Sasl("SCRAM-SHA-512", settings.kafka_username, password) if settings.kafka_username else None,
-        )
+        kafka = _kafka(settings)
         replicas = settings.kafka_replication
         await ensure_topic(
             kafka,
@@ -104,6 +96,11 @@ async def open_stack(settings: Settings) -> Stores:
 
         closing = opened.pop_all()
     outbox = CassandraOutbox(session, statements, layout, clock)
+    sweeping = PendingSweep(session, statements, layout)
+
+    async def sweep() -> int:
+        return (await sweeping.run_once()).healed
+
     return Stores(
         clock=clock,
         events=CassandraEventStore(session, statements, layout, clock),
@@ -118,6 +115,32 @@ async def open_stack(settings: Settings) -> Stores:
         subscribe=subscribe,
         close=closing.aclose,
         poke=outbox.poke,
+        sweep=sweep,
+    )
+
+
+def _cassandra(settings: Settings) -> "ConnectionSettings":
+    from eventkernel_cassandra.settings import ConnectionSettings, Reach, Tls
+
+    hosts, port = contact_points(settings.cassandra_contact_points)
+    return ConnectionSettings(
+        contact_points=hosts,
+        port=port,
+        username=settings.cassandra_username,
+        password=settings.cassandra_password.get_secret_value() if settings.cassandra_password else "",
+        tls=Tls(_pem(settings.cassandra_ca)) if settings.cassandra_ca else None,
+        reach=Reach.LOCAL if settings.cassandra_serial == "LOCAL_SERIAL" else Reach.GLOBAL,
+    )
+
+
+def _kafka(settings: Settings) -> "KafkaSettings":
+    from eventkernel_kafka.settings import KafkaSettings, Sasl, Tls
+
+    password = settings.kafka_password.get_secret_value() if settings.kafka_password else ""
+    return KafkaSettings(
+        settings.kafka_bootstrap_servers,
+        tls=Tls(authority=settings.kafka_ca) if settings.kafka_ca else None,
+        sasl=Sasl("SCRAM-SHA-512", settings.kafka_username, password) if settings.kafka_username else None,
     )
 
 

@@ -28,7 +28,8 @@ class Stores:
     """All ports of one context.
 
     ``subscribe`` makes one more member of the projectors' group; ``close`` releases everything; ``poke`` tells the outbox of
-    this process that a stream has something to publish, where that saves it from looking.
+    this process that a stream has something to publish, where that saves it from looking. ``sweep`` looks through a store that
+    can be swept for pending work that nothing points at, puts that right, and gives how much of it there was.
     """
 
     clock: Clock
@@ -44,6 +45,7 @@ class Stores:
     subscribe: Callable[[], EventSubscription]
     close: Callable[[], Awaitable[None]]
     poke: Callable[[StreamId], None] = lambda _stream: None
+    sweep: Callable[[], Awaitable[int]] | None = None
 
 
 async def open_stores(settings: Settings) -> Stores:
