@@ -39,4 +39,5 @@ class MemoryShardLeases:
 
 if TYPE_CHECKING:
     from eventkernel.ports.shard_leases import ShardLeases
+
     _: type[ShardLeases] = MemoryShardLeases

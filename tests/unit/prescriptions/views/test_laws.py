@@ -17,7 +17,6 @@ from prescriptions.testing.recorded import TimedStory, recorded, stream_of
 from prescriptions.testing.stories import AT_CORNER, CORNER, HARBOUR, PATIENT, PRESCRIBER, SYSTEM, WHY, Story, content
 from prescriptions.views import VIEWS
 
-
 DISPENSED = (MedicationDispensed, MedicationPartiallyDispensed)
 
 
