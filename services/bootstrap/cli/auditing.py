@@ -8,6 +8,7 @@ import typer
 
 from bootstrap.audit import Audit
 from bootstrap.audit import audit as compare
+from bootstrap.cli.stacking import with_local_stack
 from bootstrap.settings import Settings, SettingsError
 from bootstrap.stores import open_stores
 from eventkernel.errors import KernelError
@@ -18,7 +19,7 @@ SHOWN_MAX = 50
 def audit(settings: Settings, *, as_json: bool) -> None:
     """Compare and print; exit code 1 where anything differs."""
     try:
-        found = asyncio.run(_audit(settings))
+        found = asyncio.run(_audit(with_local_stack(settings)))
     except (KernelError, SettingsError) as error:
         typer.secho(f"audit: {error}", err=True, fg="red")
         raise typer.Exit(1) from error
