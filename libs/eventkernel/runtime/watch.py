@@ -14,7 +14,7 @@ from eventkernel.errors import ConsumerTooSlow, Divergence, EventUnreadable, Inv
 from eventkernel.filters import Filter, Order, Query, Row, matches
 from eventkernel.ids import StreamId
 from eventkernel.ports import StoredRow, ViewReading, ViewStore
-from eventkernel.runtime.watch_hub import Watcher, WatchHub
+from eventkernel.runtime.watch_hub import Watcher, WatchHub, demanded
 from eventkernel.runtime.watch_log import LogEntry
 from eventkernel.runtime.watch_steps import SeenRow, seen
 from eventkernel.runtime.watch_token import WatchPosition, WatchTokens, binding_of
@@ -197,6 +197,7 @@ class _Following:
         self._position = position
         self._at = dict(position.positions)
         self._last_token = resume_token
+        self._demanded = demanded(watcher.where)
 
     async def told(self) -> AsyncGenerator[Told, None]:
         """Everything, in order."""
@@ -288,10 +289,22 @@ class _Following:
         self._at[entry.partition] = entry.next_offset
         if entry.step.event.stream.tenant != self._watcher.tenant:
             return None
+        if self._demanded is not None and not self._may_concern(entry):
+            return None
         rows = seen(self._watcher.where, entry.step)
         if up_to is not None:
             rows = tuple(row for row in rows if row.key <= up_to)
         return ChangeTold(entry.step.event, rows, self._token()) if rows else None
+
+    def _may_concern(self, entry: LogEntry) -> bool:
+        """A quick look, because most of what lies behind a position concerns others."""
+        assert self._demanded is not None
+        column, values = self._demanded
+        for change in entry.step.changes:
+            before, after = change.before, change.after
+            if (after is not None and after[column] in values) or (before is not None and before[column] in values):
+                return True
+        return False
 
     def _token(self) -> bytes:
         self._last_token = self._watch.token(replace(self._position, positions=dict(self._at)), self._binding)

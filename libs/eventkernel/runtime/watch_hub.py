@@ -137,8 +137,8 @@ class WatchHub:
 
     @staticmethod
     def _places(tenant: str, where: Filter) -> list[_Place]:
-        demanded = _demanded(where)
-        return [] if demanded is None else [(tenant, demanded[0], value) for value in demanded[1]]
+        found = demanded(where)
+        return [] if found is None else [(tenant, found[0], value) for value in found[1]]
 
     def _tell(self, entry: LogEntry) -> None:
         step = entry.step
@@ -216,7 +216,7 @@ class WatchHub:
             await self.clock.sleep(backoff or self.settings.poll_seconds)
 
 
-def _demanded(where: Filter) -> tuple[str, tuple[Any, ...]] | None:
+def demanded(where: Filter) -> tuple[str, tuple[Any, ...]] | None:
     """A column of which the filter demands one of few values, if there is one: the one with the fewest."""
     match where:
         case Eq(column, value):
@@ -224,7 +224,7 @@ def _demanded(where: Filter) -> tuple[str, tuple[Any, ...]] | None:
         case In(column, values):
             return column, tuple(dict.fromkeys(values))
         case All(parts):
-            found = [demanded for part in parts if (demanded := _demanded(part)) is not None]
-            return min(found, key=lambda demanded: len(demanded[1]), default=None)
+            found = [one for part in parts if (one := demanded(part)) is not None]
+            return min(found, key=lambda one: len(one[1]), default=None)
         case _:
             return None

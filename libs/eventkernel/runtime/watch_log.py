@@ -1,5 +1,6 @@
 """The newest steps of a topic, read once and kept in memory for all who follow it; older ones are read again from the bus."""
 
+import asyncio
 from bisect import bisect_left
 from collections import OrderedDict, deque
 from collections.abc import AsyncGenerator, Iterator, Mapping, Sequence
@@ -15,6 +16,9 @@ from eventkernel.runtime.watch_steps import Step, StepFolder
 
 Positions: TypeAlias = Mapping[int, int]
 """By partition: the offset of the next record to look at."""
+
+TURN_ENTRIES = 256
+"""Entries given from memory in one turn of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -99,7 +103,9 @@ class StepLog:
         while offset < self.positions[partition]:
             if offset >= self._begins[partition]:
                 kept, offset = self._kept_from(partition, offset), self.positions[partition]
-                for held in kept:
+                for place, held in enumerate(kept):
+                    if place % TURN_ENTRIES == TURN_ENTRIES - 1:
+                        await asyncio.sleep(0)  # a long way from memory must not hold up everybody else
                     yield held
                 continue
             if known is None:
