@@ -129,6 +129,9 @@ class Dispatcher:
 
     async def _begin(self) -> bool:
         """One round; whether there may be more to do at once."""
+        if not await self._store.select(None, "", 1):
+            # Nobody to tell: the bus is not followed. A subscription that comes says itself from where on.
+            return False
         await self._read_on()
         busy = False
         after = ""
