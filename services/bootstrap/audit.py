@@ -1,6 +1,6 @@
 """Compares what is stored with what the journal says: every stream gapless, on the bus in order, once in every view."""
 
-from collections.abc import AsyncIterator, Callable, Sequence
+from collections.abc import AsyncIterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,7 +16,7 @@ from eventkernel.runtime.failures import told
 from eventkernel.runtime.stream_fold import Decode
 from eventkernel.view import Key, TableKind, View
 from prescriptions.views import VIEWS
-from prescriptions.wire.events import PrescriptionEventCodec
+from prescriptions.wire.events import decode_recorded
 
 ROWS_PER_READ = 1_000
 RECORDS_PER_READ = 1_000
@@ -63,7 +63,6 @@ class _Ledger:
         self._views = views
         self._rows: dict[str, dict[Place, dict[str, Any]]] = {view.table: {} for view in views}
         self._heads: dict[str, dict[StreamId, RecordedEvent]] = {view.table: {} for view in views}
-        self._decode = _decoder()
 
     async def add(self, stream: StreamId, head: int, events: EventStore) -> None:
         """Read a stream and fold it into every view."""
@@ -75,7 +74,7 @@ class _Ledger:
             self.differences.append(f"{stream.key}: the journal has versions {versions}, its head is {head}")
         if self.on_bus.get(stream, 0) != len(loaded):
             self.differences.append(f"{stream.key}: {len(loaded)} events, {self.on_bus.get(stream, 0)} on the bus")
-        decode = ByIdentity(self._decode, len(loaded) or 1)
+        decode = ByIdentity(decode_recorded, len(loaded) or 1)
         for view in self._views:
             if stream.category in view.categories and loaded:
                 self._fold(view, stream, loaded, decode)
@@ -181,8 +180,3 @@ async def _read_bus(tail: BusTail, ledger: _Ledger) -> int:
                 else:
                     ledger.differences.append(f"{stream.key}: version {version} on the bus after version {seen}")
     return repeats
-
-
-def _decoder() -> Callable[[RecordedEvent], Any]:
-    codec = PrescriptionEventCodec()
-    return lambda event: codec.decode(event.type, event.schema_version, event.data)

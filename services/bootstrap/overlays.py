@@ -4,24 +4,16 @@ from typing import TYPE_CHECKING
 
 from bootstrap.metrics import CacheMetrics, OverlayMetrics
 from bootstrap.stores import TOPIC
-from eventkernel.envelope import RecordedEvent
 from eventkernel.runtime.overlay import Overlay, OverlaySettings
 from eventkernel.runtime.overlay_tail import OverlayTail, OverlayTailSettings
 from eventkernel.runtime.row_cache import RowCache
 from eventkernel.runtime.telling_event_store import TellingEventStore
-from prescriptions.domain.events import Event
-from prescriptions.wire.events import PrescriptionEventCodec
+from prescriptions.wire.events import decode_recorded
 
 if TYPE_CHECKING:
     from bootstrap.roles import Process
     from eventkernel.ports import EventStore
-
-_CODEC = PrescriptionEventCodec()
-
-
-def decode(event: RecordedEvent) -> Event:
-    """The event of a record."""
-    return _CODEC.decode(event.type, event.schema_version, event.data)
+    from prescriptions.domain.events import Event
 
 
 class Overlays:
@@ -29,7 +21,7 @@ class Overlays:
 
     def __init__(self, process: "Process") -> None:
         settings, stores = process.settings, process.stores
-        self.cache: RowCache[Event] = RowCache(decode, states_max=settings.row_cache_states_max)
+        self.cache: RowCache[Event] = RowCache(decode_recorded, states_max=settings.row_cache_states_max)
         self.tail = OverlayTail(
             stores.tail,
             topic=TOPIC,
@@ -41,7 +33,7 @@ class Overlays:
             stores.views,
             self.tail,
             stores.events,
-            decode=decode,
+            decode=decode_recorded,
             cache=self.cache,
             clock=stores.clock,
             progress=process.progress,

@@ -16,7 +16,7 @@ from bootstrap.metrics import (
     ProjectorMetrics,
     RelayMetrics,
 )
-from bootstrap.overlays import Overlays, decode
+from bootstrap.overlays import Overlays
 from bootstrap.secrets import kept_key
 from bootstrap.settings import Settings, SettingsError
 from bootstrap.stores import SOURCE, TOPIC, Stores
@@ -38,7 +38,7 @@ from eventkernel_grpc import GrpcServer, LogObserver, Observers, ServerSettings,
 from prescriptions.command_service import PrescriptionCommandService, prescription_type
 from prescriptions.domain.profiles import PROFILES, Profile
 from prescriptions.views import VIEWS
-from prescriptions.wire.events import PrescriptionEventCodec
+from prescriptions.wire.events import PrescriptionEventCodec, decode_recorded
 
 _log = logging.getLogger(__name__)
 
@@ -210,7 +210,7 @@ def projector(process: Process) -> Component:
         stores.subscribe(),
         stores.views,
         journal=stores.events,
-        decode=decode,
+        decode=decode_recorded,
         clock=stores.clock,
         settings=ProjectorSettings(
             records_max=settings.projector_records_max, gather_seconds=settings.projector_gather_seconds

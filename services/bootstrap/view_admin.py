@@ -9,17 +9,15 @@ from prometheus_client import Counter, Gauge
 
 from bootstrap.metrics import Metrics
 from erx.eventlog.v1.view_admin_service_pb2_grpc import add_ViewAdminServiceServicer_to_server
-from eventkernel.envelope import RecordedEvent
 from eventkernel.runtime.components import Component, LoopComponent
 from eventkernel.runtime.rebuild_advance import Sources
 from eventkernel.runtime.rebuilder import Rebuilder
 from eventkernel.runtime.waiting import until_available
 from eventkernel_grpc import GrpcServer
 from eventkernel_grpc.view_admin import ViewAdminService
-from prescriptions.domain.events import Event
-from prescriptions.queries.sources import CONTEXT
+from prescriptions.streams import CONTEXT
 from prescriptions.views import VIEWS
-from prescriptions.wire.events import PrescriptionEventCodec
+from prescriptions.wire.events import PrescriptionEventCodec, decode_recorded
 
 if TYPE_CHECKING:
     from bootstrap.roles import Process
@@ -30,7 +28,7 @@ _CODEC = PrescriptionEventCodec()
 def sources_of(process: "Process") -> Sources[Any]:
     """What rebuilds read and write."""
     stores = process.stores
-    return Sources(stores.views, stores.events, stores.directory, decode, stores.clock)
+    return Sources(stores.views, stores.events, stores.directory, decode_recorded, stores.clock)
 
 
 def rebuilder(process: "Process") -> Component:
@@ -77,11 +75,6 @@ def changed(process: "Process") -> None:
     if process.overlays is not None:
         process.overlays.cache.clear()
     process.progress.notify()
-
-
-def decode(event: RecordedEvent) -> Event:
-    """The event of a record."""
-    return _CODEC.decode(event.type, event.schema_version, event.data)
 
 
 class RebuildMetrics:

@@ -30,22 +30,16 @@ from prescriptions.domain.facts import Facts
 from prescriptions.domain.profiles import Profile
 from prescriptions.domain.state import Prescription
 from prescriptions.domain.table import TABLE
+from prescriptions.streams import CATEGORY, CONTEXT, stream_of
 from prescriptions.wire.commands import command_from
 from prescriptions.wire.events import PrescriptionEventCodec
 from prescriptions.wire.replies import prescription_to
 from prescriptions.wire.snapshots import PrescriptionStateCodec
 from prescriptions.wire.values import STATUS_TO, time_from
 
-CONTEXT = "prescriptions"
-CATEGORY = "prescription"
 _ID_NAMESPACE = UUID("0b7c2a4e-91f6-5c59-8d7e-5f1d1a6b9c30")
 
 Handler = CommandHandler[Command, Event, Prescription, Facts]
-
-
-def stream_of(tenant: str, prescription_id: str) -> StreamId:
-    """The stream of a prescription; the id in lower case, as UUIDs compare."""
-    return StreamId(tenant, f"{CATEGORY}-{prescription_id.lower()}")
 
 
 def claim_token(key: bytes, stream: StreamId, request_id: UUID) -> str:

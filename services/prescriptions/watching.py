@@ -24,7 +24,7 @@ from prescriptions.domain.events import Event
 from prescriptions.queries.consistency import WAIT_SECONDS, demand_of
 from prescriptions.queries.listing import filter_from
 from prescriptions.views.prescription_view import PRESCRIPTION_VIEW, record_of
-from prescriptions.wire.events import PrescriptionEventCodec
+from prescriptions.wire.events import decode_recorded
 from prescriptions.wire.query_replies import record_to
 from prescriptions.wire.values import time_to
 
@@ -102,12 +102,7 @@ def _change(event: RecordedEvent, seen: SeenRow, token: bytes) -> w.WatchPrescri
 
 def prescription_steps(events: EventStore) -> StepFolder[Event]:
     """Steps of ``prescription_view``, for watchers and for hooks."""
-    codec = PrescriptionEventCodec()
-
-    def decode(event: RecordedEvent) -> Event:
-        return codec.decode(event.type, event.schema_version, event.data)
-
-    return StepFolder(PRESCRIPTION_VIEW, events, decode)
+    return StepFolder(PRESCRIPTION_VIEW, events, decode_recorded)
 
 
 @dataclass(frozen=True, slots=True)

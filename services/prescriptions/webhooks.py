@@ -8,7 +8,7 @@ from google.protobuf.json_format import MessageToDict
 from erx.prescriptions.events.v3 import event_pb2
 from eventkernel.envelope import RecordedEvent
 from eventkernel.view import ColumnType
-from prescriptions.queries.sources import CONTEXT
+from prescriptions.streams import CONTEXT
 from prescriptions.views.prescription_view import PRESCRIPTION_VIEW
 from prescriptions.wire.query_replies import history_entry_to
 

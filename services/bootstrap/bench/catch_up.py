@@ -8,12 +8,10 @@ from pathlib import Path
 from bootstrap import collector
 from bootstrap.settings import Settings
 from bootstrap.stores import SOURCE, TOPIC, Stores, open_stores
-from eventkernel.envelope import RecordedEvent
 from eventkernel.runtime.projector import Projector, ProjectorSettings
 from eventkernel.runtime.relay import Relay, RelaySettings
-from prescriptions.domain.events import Event
 from prescriptions.views import VIEWS
-from prescriptions.wire.events import PrescriptionEventCodec
+from prescriptions.wire.events import PrescriptionEventCodec, decode_recorded
 
 _COLUMNS = 12
 _BATCH = 1_000
@@ -69,18 +67,13 @@ async def _publish(settings: Settings, stores: Stores, events: int) -> float:
 
 
 async def _fold(settings: Settings, stores: Stores, events: int) -> float:
-    codec = PrescriptionEventCodec()
-
-    def decode(event: RecordedEvent) -> Event:
-        return codec.decode(event.type, event.schema_version, event.data)
-
     await stores.views.prepare(VIEWS)
     projector = Projector(
         VIEWS,
         stores.subscribe(),
         stores.views,
         journal=stores.events,
-        decode=decode,
+        decode=decode_recorded,
         clock=stores.clock,
         settings=ProjectorSettings(records_max=settings.projector_records_max),
     )

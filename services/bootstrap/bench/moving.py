@@ -14,7 +14,6 @@ from uuid import uuid4
 from bootstrap import collector, logs
 from bootstrap.bench.meter import Meter, tell
 from bootstrap.bench.samples import many
-from bootstrap.overlays import decode
 from bootstrap.settings import Settings, load
 from bootstrap.stack_stores import contact_points
 from bootstrap.stores import SOURCE, TOPIC, Stores, open_stores
@@ -26,10 +25,11 @@ from eventkernel.runtime.repository import Repository
 from eventkernel_cassandra.connect import open_session
 from eventkernel_cassandra.settings import ConnectionSettings, Reach
 from eventkernel_cassandra.statements import statements_of
-from prescriptions.command_service import prescription_type, stream_of
+from prescriptions.command_service import prescription_type
 from prescriptions.domain.profiles import US
+from prescriptions.streams import stream_of
 from prescriptions.views import VIEWS
-from prescriptions.wire.events import PrescriptionEventCodec
+from prescriptions.wire.events import PrescriptionEventCodec, decode_recorded
 
 SECONDS_MAX = 120.0
 OWNER = "bench"
@@ -73,7 +73,7 @@ async def projector(settings: Settings, stores: Stores, events: int) -> Facts:
         stores.subscribe(),
         stores.views,
         journal=stores.events,
-        decode=decode,
+        decode=decode_recorded,
         clock=stores.clock,
         settings=ProjectorSettings(records_max=settings.projector_records_max),
     )

@@ -16,7 +16,8 @@ from eventkernel.runtime.overlay_reading import OverlaidReading
 from eventkernel.view import View
 from eventkernel_grpc.call import CallContext
 from eventkernel_grpc.tokens import encode_token
-from prescriptions.queries.sources import CONTEXT, Sources, streams_seen
+from prescriptions.queries.sources import Sources, streams_seen
+from prescriptions.streams import CONTEXT
 
 REPLY_SECONDS: Final = 0.05
 """Kept of the deadline for the way back, so that the caller hears why the time was not enough."""

@@ -20,17 +20,17 @@ from eventkernel_grpc.wire_types import from_timestamp
 from prescriptions.queries.consistency import Demand, demand_of
 from prescriptions.queries.log import events_of
 from prescriptions.queries.paging import asked_page
-from prescriptions.queries.sources import CATEGORY, Sources
+from prescriptions.queries.sources import Sources
+from prescriptions.streams import CATEGORY
 from prescriptions.views.prescription_view import PRESCRIPTION_VIEW, columns_of
 from prescriptions.views.record import NOTHING, PrescriptionRecord, advance
-from prescriptions.wire.events import PrescriptionEventCodec
+from prescriptions.wire.events import decode_recorded
 from prescriptions.wire.query_replies import record_to
 
 STREAMS_AT_ONCE: Final = 16
 """Streams read at the same time for one answer."""
 
 _RECORD: Final = "record"
-_CODEC: Final = PrescriptionEventCodec()
 
 
 async def fetch_all_as_of(
@@ -114,7 +114,7 @@ async def _record_as_of(
     async for event in events_of(sources.events, stream):
         if not within(event):
             break
-        record = advance(record, _CODEC.decode(event.type, event.schema_version, event.data), event)
+        record = advance(record, decode_recorded(event), event)
     return record
 
 

@@ -13,15 +13,14 @@ from eventkernel_grpc.call import CallContext
 from eventkernel_grpc.pages import page_size
 from eventkernel_grpc.wire_types import from_timestamp
 from prescriptions.queries.consistency import as_of_log, demand_of
-from prescriptions.queries.sources import CONTEXT, PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Sources, stream_of
+from prescriptions.queries.sources import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Sources
+from prescriptions.streams import CONTEXT, stream_of
 from prescriptions.views.record import NOTHING, advance
-from prescriptions.wire.events import PrescriptionEventCodec
+from prescriptions.wire.events import decode_recorded
 from prescriptions.wire.query_replies import history_entry_to, record_to
 
 EVENTS_MAX: Final = 500
 """Events read in one call to the store."""
-
-_CODEC: Final = PrescriptionEventCodec()
 
 
 async def fetch_history(
@@ -68,7 +67,7 @@ async def fetch_as_of(
     async for event in events_of(sources.events, stream):
         head = event.version
         if record.version == head - 1 and within(event):
-            record = advance(record, _CODEC.decode(event.type, event.schema_version, event.data), event)
+            record = advance(record, decode_recorded(event), event)
     if record.version == 0:
         raise StreamNotFound(stream.name)
     if request.WhichOneof("point") == "version" and record.version < request.version:

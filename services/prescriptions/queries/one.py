@@ -4,7 +4,8 @@ from erx.prescriptions.v1 import query_service_pb2
 from eventkernel.errors import StreamNotFound
 from eventkernel_grpc.call import CallContext
 from prescriptions.queries.consistency import answering, demand_of, shown
-from prescriptions.queries.sources import Sources, stream_of
+from prescriptions.queries.sources import Sources
+from prescriptions.streams import stream_of
 from prescriptions.views.prescription_view import PRESCRIPTION_VIEW, record_of
 from prescriptions.wire.query_replies import record_to
 

@@ -15,9 +15,7 @@ from eventkernel.view import View
 from eventkernel_grpc.pages import PageTokens
 from prescriptions.domain.events import Event
 from prescriptions.queries.freshness import Freshnesses
-
-CONTEXT: Final = "prescriptions"
-CATEGORY: Final = "prescription"
+from prescriptions.streams import CONTEXT
 
 PAGE_SIZE_DEFAULT: Final = 50
 PAGE_SIZE_MAX: Final = 200
@@ -42,11 +40,6 @@ class Sources:
     directory: StreamDirectory
     overlay: Overlay[Event] | None = None
     lists_from_log: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTS_FROM_LOG_MAX))
-
-
-def stream_of(tenant: str, prescription_id: str) -> StreamId:
-    """The stream of a prescription; the id in lower case, as UUIDs compare."""
-    return StreamId(tenant, f"{CATEGORY}-{prescription_id.lower()}")
 
 
 def streams_seen(tenant: str, positions: tuple[StreamPosition, ...]) -> Mapping[StreamId, int]:

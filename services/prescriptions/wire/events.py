@@ -12,6 +12,7 @@ from google.protobuf.message import DecodeError, Message
 
 from erx.prescriptions.events.v3 import dispensing_pb2, lifecycle_pb2
 from eventkernel.codec import EncodedEvent
+from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import EventUnreadable, UnknownEventType, UnknownSchemaVersion, UpcastFailed
 from eventkernel.upcasting import Shape, Upcasters
 from prescriptions.domain import events as e
@@ -277,6 +278,14 @@ class PrescriptionEventCodec:
     def wire_name(self, event_type: str, schema_version: int) -> str:
         """``erx.prescriptions.events.v3.PrescriptionSigned`` and its like."""
         return f"{PACKAGE}.v{schema_version}.{event_type}"
+
+
+_CODEC = PrescriptionEventCodec()
+
+
+def decode_recorded(event: RecordedEvent) -> e.Event:
+    """The domain event of one that was recorded, for whoever folds them. Raises ``EventUnreadable``."""
+    return _CODEC.decode(event.type, event.schema_version, event.data)
 
 
 def message_class(event_type: str, schema_version: int) -> type[Message]:

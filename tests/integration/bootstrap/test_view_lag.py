@@ -8,7 +8,6 @@ import pytest
 
 from bootstrap.bench.samples import three
 from bootstrap.metrics import Metrics, ProjectorMetrics
-from bootstrap.overlays import decode
 from bootstrap.roles import Process
 from bootstrap.settings import load
 from bootstrap.stores import SOURCE, TOPIC, open_stores
@@ -20,7 +19,7 @@ from eventkernel.runtime.cloudevents import to_message
 from eventkernel.runtime.projector import Projector
 from prescriptions.views import VIEWS
 from prescriptions.views.prescription_view import PRESCRIPTION_VIEW
-from prescriptions.wire.events import PrescriptionEventCodec
+from prescriptions.wire.events import PrescriptionEventCodec, decode_recorded
 
 
 @pytest.fixture
@@ -62,7 +61,7 @@ async def test_the_lag_is_what_lies_on_the_bus_unfolded_and_how_old_its_oldest_i
         subscription,
         process.stores.views,
         journal=process.stores.events,
-        decode=decode,
+        decode=decode_recorded,
         clock=process.stores.clock,
         observer=ProjectorMetrics(process.metrics),
     )

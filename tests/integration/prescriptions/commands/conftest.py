@@ -27,10 +27,11 @@ from eventkernel_sqlite.database import Database
 from eventkernel_sqlite.event_store import SqliteEventStore
 from eventkernel_sqlite.journal_schema import JOURNAL
 from eventkernel_sqlite.snapshot_store import SqliteSnapshotStore
-from prescriptions.command_service import PrescriptionCommandService, prescription_type, stream_of
+from prescriptions.command_service import PrescriptionCommandService, prescription_type
 from prescriptions.domain.hashing import content_sha256
 from prescriptions.domain.profiles import US
 from prescriptions.domain.values import PartialReason, PharmacyRef, SigningFactor
+from prescriptions.streams import stream_of
 from prescriptions.testing import stories as s
 from prescriptions.wire import values as w
 from prescriptions.wire.content import content_to_reply
