@@ -359,10 +359,15 @@ class Stack:
             tell(Progress(first.name, message, time.monotonic() - began))
 
     def _kill_strays(self) -> None:
-        """End processes that carry this folder's mark and are in nobody's record: their starter died."""
+        """End processes that carry this folder's mark and are in nobody's record: their starter died.
+
+        Looked for before the servers' own processes are listed: a child that a server makes in between is
+        in neither list. The other way round, the newest session of a running PostgreSQL would be a stray.
+        """
+        found = processes.marked(self.root)
         recorded = {server.process for server in self._servers.values()}
         spared = {member for process in recorded if process for member in processes.tree(process)}
-        for stray in processes.marked(self.root):
+        for stray in found:
             if stray not in spared:
                 processes.kill_tree(stray)
 

@@ -1,5 +1,6 @@
 """Nothing is left behind: not by an orderly end, not by a starter that was killed, not by an interrupted start."""
 
+import contextlib
 import os
 import signal
 import subprocess
@@ -13,6 +14,7 @@ import pytest
 
 from localstack import LocalStackError, NotReady, Stack, cli, processes, state
 from localstack.postgres import PostgresServer
+from localstack.processes import ProcessIdentity
 
 pytestmark = [pytest.mark.stack("postgres"), pytest.mark.xdist_group("localstack")]
 
@@ -143,6 +145,28 @@ def test_a_server_that_nobody_recorded_is_ended_by_the_next_up(tmp_path: Path) -
         Stack(root, services=["postgres"]),
     ):
         assert stray.wait(DEADLINE_SECONDS) == -signal.SIGKILL
+
+
+@pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="marks are found through /proc")
+@pytest.mark.parametrize("first", ["marked", "tree"])
+def test_a_session_that_begins_while_strays_are_looked_for_is_none(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+) -> None:
+    sessions: list[psycopg.Connection] = []
+    with Stack(tmp_path / "stack", services=["postgres"], detached=True) as stack, contextlib.ExitStack() as opened:
+        look = getattr(processes, first)
+
+        def look_and_begin(*about: object) -> list[ProcessIdentity]:
+            found: list[ProcessIdentity] = look(*about)
+            sessions.append(opened.enter_context(psycopg.connect(stack.postgres.dsn())))
+            return found
+
+        monkeypatch.setattr(processes, first, look_and_begin)
+        Stack(stack.root, services=["postgres"], detached=True).up()
+        monkeypatch.undo()
+        assert sessions
+        for session in sessions:
+            assert session.execute("SELECT 1").fetchone() == (1,)
 
 
 def test_a_pid_in_the_record_that_belongs_to_somebody_else_is_left_alone(tmp_path: Path) -> None:
