@@ -148,20 +148,24 @@ def test_a_server_that_nobody_recorded_is_ended_by_the_next_up(tmp_path: Path) -
 
 
 @pytest.mark.skipif(not Path("/proc/self/environ").exists(), reason="marks are found through /proc")
-@pytest.mark.parametrize("first", ["marked", "tree"])
 def test_a_session_that_begins_while_strays_are_looked_for_is_none(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, first: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     sessions: list[psycopg.Connection] = []
+    marked, tree = processes.marked, processes.tree
     with Stack(tmp_path / "stack", services=["postgres"], detached=True) as stack, contextlib.ExitStack() as opened:
-        look = getattr(processes, first)
 
-        def look_and_begin(*about: object) -> list[ProcessIdentity]:
-            found: list[ProcessIdentity] = look(*about)
+        def marked_with_the_newborn(root: Path) -> list[ProcessIdentity]:
+            # PostgreSQL overwrites a session's environment by its title some moments after its birth.
+            return [*marked(root), *(processes.identify(session.info.backend_pid) for session in sessions)]
+
+        def tree_and_a_birth(identity: ProcessIdentity) -> list[ProcessIdentity]:
+            found = tree(identity)
             sessions.append(opened.enter_context(psycopg.connect(stack.postgres.dsn())))
             return found
 
-        monkeypatch.setattr(processes, first, look_and_begin)
+        monkeypatch.setattr(processes, "marked", marked_with_the_newborn)
+        monkeypatch.setattr(processes, "tree", tree_and_a_birth)
         Stack(stack.root, services=["postgres"], detached=True).up()
         monkeypatch.undo()
         assert sessions
