@@ -205,12 +205,9 @@ def test_an_interrupted_start_ends_what_it_began(tmp_path: Path, monkeypatch: py
     def never(self: PostgresServer) -> str:
         raise ConnectionRefusedError("not yet")
 
-    def interrupt(_: object) -> None:
-        raise KeyboardInterrupt
-
     monkeypatch.setattr(PostgresServer, "probe", never)
     stack = Stack(tmp_path / "stack", services=["postgres"])
-    before = signal.signal(signal.SIGALRM, lambda *_: signal.raise_signal(signal.SIGINT))
+    before = signal.signal(signal.SIGALRM, signal.default_int_handler)
     try:
         signal.setitimer(signal.ITIMER_REAL, 2.0)
         with pytest.raises(KeyboardInterrupt):
