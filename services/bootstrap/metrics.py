@@ -181,6 +181,7 @@ class AggregateCacheMetrics:
         asked.add_metric(["miss"], self._cache.misses)
         yield asked
         yield GaugeMetricFamily("erx_aggregate_cache_aggregates", "Aggregates in memory", len(self._cache))
+        yield GaugeMetricFamily("erx_aggregate_cache_bytes", "About what they take", self._cache.bytes)
 
 
 class CacheMetrics:

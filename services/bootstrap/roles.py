@@ -126,7 +126,7 @@ def command_server(process: Process) -> Component:
     """GRPC in, events and outbox rows out."""
     settings, stores = process.settings, process.stores
     key = kept_key(settings.claim_key, settings.data_dir, "claim.key")
-    cache = AggregateCache(settings.aggregates_max)
+    cache = AggregateCache(settings.aggregates_max, bytes_max=settings.aggregates_bytes_max)
     AggregateCacheMetrics(process.metrics, cache)
     events = MeasuredEventStore(stores.events, process.metrics)
     handler = CommandHandler(

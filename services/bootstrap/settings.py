@@ -63,6 +63,7 @@ class Settings(BaseSettings):
     batch_commands_max: int = Field(32, ge=1, le=64, description="Commands of one aggregate stored in one append.")
     snapshot_every_events: int = Field(100, ge=0, description="Distance between snapshots; 0: none.")
     aggregates_max: int = Field(50_000, ge=0, description="Aggregates kept in memory by a command server.")
+    aggregates_bytes_max: int = Field(268_435_456, ge=0, description="About how much memory they may take.")
 
     topic_partitions: int = Field(12, ge=1, description="Partitions of the event topic; fixed once it exists.")
     shard_count: int = Field(16, ge=1, description="Shards of the outbox; fixed once there are events.")

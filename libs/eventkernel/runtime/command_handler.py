@@ -366,7 +366,7 @@ class CommandHandler(Generic[C, E, S, X]):
         event_id = event_id_of(request.stream, request.command_id)
         new = NewEvent(event_id, encoded.type, encoded.schema_version, encoded.data, meta)
         state = self._kind.decider.evolve(current.state, event)
-        after = current.advanced(state, meta, Position(current.version + 1))
+        after = current.advanced(state, meta, Position(current.version + 1), event_bytes=len(encoded.data))
         return _Staged(waiting, Entry(new, request.command_id, request.request_hash), after)
 
     def _settle(self, staged: Sequence[_Staged[C, S]], position: Position) -> Aggregate[S]:

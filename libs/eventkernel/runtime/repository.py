@@ -80,9 +80,8 @@ class Repository(Generic[E, S]):
         except EventUnreadable:
             return self.empty(stream)
         position = Position(snapshot.version)
-        return Aggregate(
-            stream, state, position, snapshot.created_at, snapshot.occurred_at, snapshot.recorded_at, commands=None
-        )
+        times = (snapshot.created_at, snapshot.occurred_at, snapshot.recorded_at)
+        return Aggregate(stream, state, position, *times, commands=None, folded_bytes=len(snapshot.state))
 
     async def _read_on(self, aggregate: Aggregate[S], up_to: int | None) -> Aggregate[S]:
         while True:
@@ -103,4 +102,5 @@ class Repository(Generic[E, S]):
             wanted = str(aggregate.version + 1)
             raise Divergence(aggregate.stream.key, version=event.version, expected=wanted, actual=str(event.version))
         domain_event = self._kind.codecs.events.decode(event.type, event.schema_version, event.data)
-        return aggregate.advanced(self._kind.decider.evolve(aggregate.state, domain_event), event.meta, position)
+        state = self._kind.decider.evolve(aggregate.state, domain_event)
+        return aggregate.advanced(state, event.meta, position, event_bytes=len(event.data))

@@ -6,6 +6,7 @@ from bootstrap.measured import MeasuredEventStore, MeasuredOutbox
 from bootstrap.metrics import AggregateCacheMetrics, CallMetrics, Metrics, RelayMetrics
 from eventkernel.errors import StoreUnavailable
 from eventkernel.ports import Appended, Conflict, OutboxDepth, Position
+from eventkernel.runtime.aggregate import Aggregate
 from eventkernel.runtime.aggregate_cache import AggregateCache
 from eventkernel.testing.contracts.journal import new_entry, new_stream
 from eventkernel_grpc import CallRecord
@@ -83,9 +84,13 @@ def test_commands_are_counted_by_outcome_and_queries_are_no_commands() -> None:
     assert outcomes == {"ACCEPTED": 1, "TRANSITION_NOT_ALLOWED": 1, "UNAVAILABLE": 1}
 
 
-def test_the_cache_of_aggregates_tells_hits_and_misses() -> None:
+def test_the_cache_of_aggregates_tells_hits_misses_and_what_it_holds() -> None:
     metrics, cache = Metrics(), AggregateCache(10)
     AggregateCacheMetrics(metrics, cache)
+    kept: Aggregate[object] = Aggregate(new_stream(), None, Position(1), folded_bytes=1_000)
+    cache.keep(kept)
+    assert value(metrics, "erx_aggregate_cache_aggregates") == 1
+    assert value(metrics, "erx_aggregate_cache_bytes") == kept.memory_bytes > 1_000
     assert cache.get(new_stream()) is None
     assert value(metrics, "erx_aggregate_cache_total", found="miss") == 1
     assert value(metrics, "erx_aggregate_cache_total", found="hit") == 0

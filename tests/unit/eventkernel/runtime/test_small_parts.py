@@ -139,6 +139,44 @@ def test_the_cache_drops_the_least_recently_used() -> None:
     assert (len(cache), cache.get(kept[1].stream), cache.hits, cache.misses) == (2, None, 1, 1)
 
 
+def test_the_cache_drops_the_least_recently_used_beyond_its_bytes() -> None:
+    kept = [replace(at(NOW), folded_bytes=1_000) for _ in range(3)]
+    each = kept[0].memory_bytes
+    cache = AggregateCache(100, bytes_max=2 * each)
+    for aggregate in (kept[0], kept[1], kept[0], kept[2]):
+        cache.keep(aggregate)
+    assert [cache.get(one.stream) is one for one in kept] == [True, False, True]
+    assert cache.bytes == 2 * each
+
+
+def test_an_aggregate_larger_than_the_cache_is_not_kept_and_displaces_nothing_but_its_old_self() -> None:
+    small, other = at(NOW), at(NOW)
+    cache = AggregateCache(100, bytes_max=2 * small.memory_bytes)
+    cache.keep(small)
+    cache.keep(other)
+    cache.keep(replace(other, folded_bytes=1_000_000))
+    assert (cache.get(small.stream), cache.get(other.stream)) == (small, None)
+    assert cache.bytes == small.memory_bytes
+
+
+def test_a_cache_that_was_emptied_holds_no_bytes() -> None:
+    cache, kept = AggregateCache(100), [at(NOW) for _ in range(3)]
+    for aggregate in kept:
+        cache.keep(aggregate)
+    cache.drop(kept[0].stream)
+    assert cache.bytes == sum(one.memory_bytes for one in kept[1:])
+    cache.clear()
+    assert (len(cache), cache.bytes) == (0, 0)
+
+
+async def test_an_aggregate_is_as_large_as_what_was_folded_into_it(world: Any) -> None:
+    handler = world.handler()
+    stream = await counted(world, 5)
+    loaded = await handler.repository.load(stream)
+    assert loaded.folded_bytes == sum(len(event.data) for event in world.stored(stream))
+    assert loaded.memory_bytes > handler.repository.empty(stream).memory_bytes
+
+
 # Records on the bus.
 
 
