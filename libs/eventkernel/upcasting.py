@@ -45,6 +45,16 @@ class Upcasters:
                 raise ValueError(f"two steps read {step.type} version {step.version}")
             self._steps[step.type, step.version] = step
 
+    @property
+    def newest(self) -> Mapping[str, int]:
+        """The newest schema version of every event type that today's domain reads."""
+        return self._newest
+
+    @property
+    def steps(self) -> Mapping[tuple[str, int], Step]:
+        """Every step by what it reads: event type and schema version."""
+        return self._steps
+
     def check(self) -> None:
         """Raise ``UpcasterGap`` naming every version that has no way to the newest. Called at start-up."""
         gaps = []
