@@ -1,8 +1,9 @@
-"""Python from the contracts: `./erx gen [--check]`.
+"""Python and the catalogue of events from the contracts: `./erx gen [--check]`.
 
 Every file below `protos/erx` becomes modules at the same path below `libs/erx`; a path in `protos`, a package and an import
 path are one and the same, and nothing is rewritten. `buf.validate` is generated beside them, into `libs/buf`, because no
-installed package has it for code made by protoc; `google.*` comes from installed packages alone.
+installed package has it for code made by protoc; `google.*` comes from installed packages alone. `docs/events.md` and
+`docs/asyncapi.yaml` are made by `bootstrap.schemas` from the same contracts, after the code that it needs.
 """
 
 import argparse
@@ -10,7 +11,7 @@ import re
 import subprocess
 import sys
 import tempfile
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
@@ -30,7 +31,7 @@ PROTOC_SECONDS_MAX: Final = 120
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Write the generated code, or with `--check` say where it differs from what would be written."""
-    parser = argparse.ArgumentParser(prog="erx gen", description="Make libs/erx and libs/buf from protos.")
+    parser = argparse.ArgumentParser(prog="erx gen", description="Make libs/erx, libs/buf and docs from protos.")
     parser.add_argument("--check", action="store_true", help="write nothing; fail and name the files that differ")
     arguments = parser.parse_args(argv)
     try:
@@ -40,11 +41,32 @@ def main(argv: Sequence[str] | None = None) -> int:
         return 1
     if arguments.check:
         problems = list(differences(made, existing(OUTPUT)))
+        if not problems:  # the catalogue is made by code that is generated, so that comes first
+            documents = made_documents()
+            problems = list(differences(documents, existing_documents(documents), below=""))
+            made |= documents
         print("\n".join(problems) or f"{len(made)} generated files are current")
         return 1 if problems else 0
     written, removed = write(made, OUTPUT)
-    print(f"{len(made)} files: {written} written, {removed} removed, the rest as they were")
+    documents = made_documents()
+    for name, content in documents.items():
+        if existing_documents([name]).get(name) != content:
+            (ROOT / name).write_bytes(content)
+            written += 1
+    print(f"{len(made) + len(documents)} files: {written} written, {removed} removed, the rest as they were")
     return 0
+
+
+def made_documents() -> dict[str, bytes]:
+    """Return the catalogue's files by their path in the checkout. It imports generated code, so it comes after that."""
+    from bootstrap.schemas.documents import documents
+
+    return documents(PROTOS, THIRD_PARTY)
+
+
+def existing_documents(names: Iterable[str]) -> dict[str, bytes]:
+    """Return those of these files that are there."""
+    return {name: (ROOT / name).read_bytes() for name in names if (ROOT / name).is_file()}
 
 
 class ProtocError(Exception):
@@ -111,15 +133,15 @@ def files_below(folder: Path) -> Iterator[str]:
             yield path.relative_to(folder).as_posix()
 
 
-def differences(made: Mapping[str, bytes], there: Mapping[str, bytes]) -> Iterator[str]:
+def differences(made: Mapping[str, bytes], there: Mapping[str, bytes], below: str = "libs/") -> Iterator[str]:
     """Yield a sentence for every file that is missing, superfluous or different."""
     for name in sorted(made.keys() | there.keys()):
         if name not in there:
-            yield f"libs/{name}: missing; run ./erx gen"
+            yield f"{below}{name}: missing; run ./erx gen"
         elif name not in made:
-            yield f"libs/{name}: nothing in protos makes this file; run ./erx gen"
+            yield f"{below}{name}: nothing in protos makes this file; run ./erx gen"
         elif made[name] != there[name]:
-            yield f"libs/{name}: differs from what protos make; run ./erx gen"
+            yield f"{below}{name}: differs from what protos make; run ./erx gen"
 
 
 def write(made: Mapping[str, bytes], libs: Path) -> tuple[int, int]:
