@@ -8,7 +8,7 @@ from uuid import UUID
 
 from eventkernel.envelope import EventMeta, RecordedEvent
 from eventkernel.ids import StreamId
-from eventkernel.ports.event_store import CommandRecord, Loaded, Position
+from eventkernel.ports.event_store import AFTER_ALL, CommandRecord, Loaded, Position
 from eventkernel_cassandra.bounded import each
 from eventkernel_cassandra.buckets import (
     ABSENT,
@@ -26,7 +26,7 @@ PAGE_EVENTS = 500
 READS_MAX = 16
 """Reads of one call at once."""
 TORN_READS_MAX = 5
-_LAST = 2**62
+_LAST = AFTER_ALL
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,6 +47,8 @@ class StreamReader:
 
     async def load(self, stream: StreamId, after: int, up_to: int | None, events_max: int | None) -> Loaded:
         """Bucket by bucket, page by page; see ``EventStore.load``."""
+        if after >= AFTER_ALL:
+            return Loaded([], await self._head(stream.key))
         last = _LAST if up_to is None else up_to
         left = _LAST if events_max is None else events_max
         events: list[RecordedEvent] = []
@@ -122,6 +124,15 @@ class StreamReader:
         for rows in await each(READS_MAX, look, range(bucket)):
             found |= rows
         return found
+
+    async def _head(self, key: str) -> Position:
+        """Over the statics of the buckets: one read for each, and nothing of their events."""
+        bucket, before = 0, ABSENT
+        while is_closed(bucket, (found := await self.statics(key, bucket)).head, self._size):
+            bucket, before = bucket + 1, found
+        if found.head == 0 and bucket > 0:
+            bucket, found = bucket - 1, before
+        return Position(found.head, Place(bucket, found.generation))
 
     async def _position(self, key: str, reached: int, bucket: int, found: Statics) -> Position:
         """Where a load ended: with its place where that is, or may be, the head."""

@@ -122,12 +122,12 @@ def _owned(batches: ViewBatches, steps: Sequence[StreamChange]) -> list[Statemen
 
 
 def _summed(batches: ViewBatches, steps: Sequence[StreamChange]) -> list[Statement]:
-    """Add to the sums, then remove the rows that sank to zero."""
+    """Add to the sums, then remove the rows that came to zero, from either side."""
     changes = ((step.stream.tenant, change) for step in steps for change in step.changes)
     moved = sorted(deltas(batches.tables.view, changes).items())
     put = [batches.tables.summed_parameters(tenant, key, sums) for (tenant, key), sums in moved]
-    sunk = [batches.tables.key_parameters(*place) for place, sums in moved if any(number < 0 for number in sums)]
-    return [*batches.upsert.of(put), *batches.delete.of(sunk)]
+    touched = [batches.tables.key_parameters(*place) for place, _ in moved]
+    return [*batches.upsert.of(put), *batches.delete.of(touched)]
 
 
 if TYPE_CHECKING:

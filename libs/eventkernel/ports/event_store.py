@@ -9,6 +9,8 @@ from eventkernel.envelope import NewEvent, RecordedEvent
 from eventkernel.ids import StreamId
 
 ENTRIES_MAX = 64
+AFTER_ALL = 2**62
+"""A version after every event: loading from there on reads none and gives the head, whatever the length of the stream."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -9,6 +9,7 @@ from eventkernel.errors import InvalidCommand, StreamNotFound
 from eventkernel.filters import Eq, Order, Query
 from eventkernel.ids import StreamId
 from eventkernel.ports import EventStore
+from eventkernel.ports.event_store import AFTER_ALL
 from eventkernel_grpc.call import CallContext
 from eventkernel_grpc.pages import page_size
 from eventkernel_grpc.wire_types import from_timestamp
@@ -104,8 +105,5 @@ async def events_of(store: EventStore, stream: StreamId) -> AsyncIterator[Record
 
 
 async def head_of(store: EventStore, stream: StreamId) -> int:
-    """The stream's version; 0 where there is none."""
-    version = 0
-    async for event in events_of(store, stream):
-        version = event.version
-    return version
+    """The stream's version without reading its events; 0 where there is none."""
+    return (await store.load(stream, after=AFTER_ALL)).position.version

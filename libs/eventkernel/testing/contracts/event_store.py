@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from eventkernel.errors import StoreUnavailable
 from eventkernel.ids import StreamId
-from eventkernel.ports.event_store import ENTRIES_MAX, Appended, CommandRecord, Conflict, Position, Replayed
+from eventkernel.ports.event_store import AFTER_ALL, ENTRIES_MAX, Appended, CommandRecord, Conflict, Position, Replayed
 from eventkernel.testing.contracts.event_store_model import walk
 from eventkernel.testing.contracts.features import Feature, Suite, needs
 from eventkernel.testing.contracts.journal import (
@@ -184,6 +184,15 @@ class EventStoreContract(Suite):
                 paged += page
             assert paged == whole
         assert len((await journal.store.load(stream, after=100, up_to=650)).events) == 550
+
+    async def test_the_head_is_told_without_reading_events(self, journal: Journal) -> None:
+        stream, position = new_stream(), Position(0)
+        assert (await journal.store.load(stream, after=AFTER_ALL)).position.version == 0
+        for size in (1, 60, 64, 64, 64, 64, 64, 64, 64, 3):
+            position = await append(journal.store, stream, position, *(new_entry(stream) for _ in range(size)))
+            found = await journal.peer.load(stream, after=AFTER_ALL)
+            assert (list(found.events), found.position.version) == ([], position.version)
+            position = found.position
 
     async def test_none_too_many_or_double_entries_are_the_callers_mistake(self, journal: Journal) -> None:
         stream = new_stream()

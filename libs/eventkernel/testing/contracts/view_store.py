@@ -184,6 +184,15 @@ class ViewStoreContract(Suite):
         await save(views.store, view, step(one, 2, gone(view, plus)), step(two, 4, put(view, plus)))
         assert await values(views.store, view) == [plus]
 
+    async def test_a_row_whose_negative_sums_rise_to_zero_does_not_exist(self, views: ViewsUnderTest) -> None:
+        view, one, two = await summed_view(views), new_stream(), new_stream()
+        minus, plus, half = _sum(count=-2, amount="-0.3"), _sum(count=2, amount="0.30"), _sum(count=1, amount="0.1")
+        await save(views.store, view, step(one, 1, put(view, minus)))
+        await save(views.store, view, step(two, 1, put(view, half)))
+        assert await values(views.peer, view) == [_sum(count=-1, amount="-0.2")]
+        await save(views.store, view, step(two, 2, moved(view, half, plus)))
+        assert await values(views.peer, view) == []
+
     async def test_sums_of_decimals_are_exact_however_far_apart(self, views: ViewsUnderTest) -> None:
         view = await summed_view(views)
         for amount in ("1E+30", "1E-15", "-0.3", "0.1", "0.1", "0.1", "-1E+30"):

@@ -12,7 +12,9 @@ from erx.prescriptions.types.v1 import enums_pb2 as e
 from erx.prescriptions.v1 import filters_pb2 as f
 from erx.prescriptions.v1 import query_service_pb2 as q
 from eventkernel.envelope import StreamPosition
+from eventkernel.ports import Loaded
 from eventkernel_grpc import RemoteError, decode_token, encode_token, remote_errors
+from eventkernel_memory.event_store import MemoryEventStore
 from prescriptions.testing.recorded import prescription, recorded, stream_of, untold
 from prescriptions.testing.stories import START, Story
 
@@ -53,6 +55,25 @@ async def test_history_tells_each_event_with_its_envelope(side: Any) -> None:
     assert (envelope.payload, envelope.schema_version) == (stored.data, 3)
     assert envelope.payload_type == "erx.prescriptions.events.v3.PrescriptionClaimed"
     assert reply.entries[3].event.prescription_claimed.pharmacy.ncpdp_id == "9900007"
+
+
+async def test_a_page_of_history_reads_its_events_and_no_others(side: Any) -> None:
+    read: list[int] = []
+
+    class Counting(MemoryEventStore):
+        async def load(self, *args: Any, **range_: Any) -> Loaded:
+            loaded = await super().load(*args, **range_)
+            read.extend(event.version for event in loaded.events)
+            return loaded
+
+    await side.write(1, told())
+    side.events = Counting(side.journal)
+    page = await history(side, page_size=2)
+    assert read == [1, 2]
+    await history(side, page_size=2, page_token=page.next_page_token)
+    assert read == [1, 2, 3, 4]
+    await history(side, page_size=3, direction=f.SORT_DIRECTION_DESCENDING)
+    assert read == [1, 2, 3, 4, 5, 6, 7]
 
 
 async def test_history_is_there_before_any_view_is(side: Any) -> None:
