@@ -11,6 +11,7 @@ from eventkernel.decider import Decider
 from eventkernel.envelope import EventMeta, Provenance
 from eventkernel.ids import StreamId
 from eventkernel.ports import Position
+from eventkernel.upcasting import Known
 
 C = TypeVar("C")
 E = TypeVar("E")
@@ -52,7 +53,8 @@ class Aggregate(Generic[S]):
     """A state and where its stream stands. Times are None before the first event.
 
     ``commands`` holds the ids of all stored commands of the stream, or None where not all of them are known; then the
-    store must be asked. ``folded_bytes``: the encoded bytes of the snapshot and the events that made the state.
+    store must be asked. ``folded_bytes``: the encoded bytes of the snapshot and the events that made the state. ``known``:
+    what upcasters know of a stream that has events in older shapes alone.
     """
 
     stream: StreamId
@@ -63,6 +65,7 @@ class Aggregate(Generic[S]):
     recorded_at: datetime | None = None
     commands: frozenset[UUID] | None = frozenset()
     folded_bytes: int = 0
+    known: Known | None = None
 
     @property
     def version(self) -> int:
@@ -75,14 +78,16 @@ class Aggregate(Generic[S]):
 
         A state holds no more than what was folded into it; as Python objects that takes several times its encoded bytes.
         """
-        known = len(self.commands) if self.commands is not None else 0
-        return AGGREGATE_BYTES + OBJECT_BYTES_PER_ENCODED * self.folded_bytes + COMMAND_ID_BYTES * known
+        ids = len(self.commands) if self.commands is not None else 0
+        return AGGREGATE_BYTES + OBJECT_BYTES_PER_ENCODED * self.folded_bytes + COMMAND_ID_BYTES * ids
 
-    def advanced(self, state: S, meta: EventMeta, position: Position, *, event_bytes: int = 0) -> "Aggregate[S]":
-        """The aggregate after one more event, which takes so many bytes encoded."""
-        known = self.commands
-        if known is not None:
-            known = known | {meta.command_id} if len(known) < COMMANDS_KNOWN_MAX else None
+    def advanced(
+        self, state: S, meta: EventMeta, position: Position, *, event_bytes: int = 0, known: Known | None = None
+    ) -> "Aggregate[S]":
+        """The aggregate after one more event, which takes so many bytes encoded. One written today leaves nothing known."""
+        ids = self.commands
+        if ids is not None:
+            ids = ids | {meta.command_id} if len(ids) < COMMANDS_KNOWN_MAX else None
         return Aggregate(
             self.stream,
             state,
@@ -90,8 +95,9 @@ class Aggregate(Generic[S]):
             self.created_at or meta.occurred_at,
             meta.occurred_at,
             meta.recorded_at,
-            known,
+            ids,
             self.folded_bytes + event_bytes,
+            known,
         )
 
     def placed(self, position: Position) -> "Aggregate[S]":

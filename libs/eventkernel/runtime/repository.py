@@ -6,6 +6,7 @@ from typing import Any, Generic, TypeVar
 
 from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import Divergence, EventUnreadable
+from eventkernel.following import FollowingCodec, settled, split_known, with_known
 from eventkernel.ids import StreamId
 from eventkernel.ports import EventStore, Position, Snapshot, SnapshotStore
 from eventkernel.runtime.aggregate import Aggregate, AggregateType
@@ -24,6 +25,8 @@ class Repository(Generic[E, S]):
         self._kind = kind
         self._store = store
         self._snapshots = snapshots
+        events = kind.codecs.events
+        self._read = events.read if isinstance(events, FollowingCodec) else events.decode
 
     def empty(self, stream: StreamId) -> Aggregate[S]:
         """The aggregate before its first event."""
@@ -64,7 +67,7 @@ class Repository(Generic[E, S]):
         return Snapshot(
             aggregate.version,
             states.schema,
-            states.encode(aggregate.state),
+            with_known(states.encode(aggregate.state), aggregate.known),
             aggregate.created_at,
             aggregate.occurred_at,
             aggregate.recorded_at,
@@ -76,12 +79,14 @@ class Repository(Generic[E, S]):
         if snapshot is None or snapshot.schema != states.schema:
             return self.empty(stream)
         try:
-            state = states.decode(snapshot.state)
+            known, own = split_known(snapshot.state)
+            state = states.decode(own)
         except EventUnreadable:
             return self.empty(stream)
         position = Position(snapshot.version)
         times = (snapshot.created_at, snapshot.occurred_at, snapshot.recorded_at)
-        return Aggregate(stream, state, position, *times, commands=None, folded_bytes=len(snapshot.state))
+        size = len(snapshot.state)
+        return Aggregate(stream, state, position, *times, commands=None, folded_bytes=size, known=known)
 
     async def _read_on(self, aggregate: Aggregate[S], up_to: int | None) -> Aggregate[S]:
         while True:
@@ -101,6 +106,7 @@ class Repository(Generic[E, S]):
         if event.version != aggregate.version + 1:
             wanted = str(aggregate.version + 1)
             raise Divergence(aggregate.stream.key, version=event.version, expected=wanted, actual=str(event.version))
-        domain_event = self._kind.codecs.events.decode(event.type, event.schema_version, event.data)
+        read = self._read(event.type, event.schema_version, event.data)
+        domain_event, known = settled(read, aggregate.known, version=event.version)
         state = self._kind.decider.evolve(aggregate.state, domain_event)
-        return aggregate.advanced(state, event.meta, position, event_bytes=len(event.data))
+        return aggregate.advanced(state, event.meta, position, event_bytes=len(event.data), known=known)

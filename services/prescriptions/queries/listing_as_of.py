@@ -7,13 +7,14 @@ however many prescriptions there are. Few such answers are worked on at once, so
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
-from typing import Final
+from typing import Any, Final
 
 from erx.eventlog.v1 import consistency_pb2
 from erx.prescriptions.v1 import query_service_pb2
 from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import TokenNotReached
 from eventkernel.filters import Query, Row, is_after, matches, sort_rows
+from eventkernel.following import own_state
 from eventkernel.ids import StreamId
 from eventkernel_grpc.call import CallContext
 from eventkernel_grpc.wire_types import from_timestamp
@@ -23,7 +24,7 @@ from prescriptions.queries.paging import asked_page
 from prescriptions.queries.sources import Sources
 from prescriptions.streams import CATEGORY
 from prescriptions.views.prescription_view import PRESCRIPTION_VIEW, columns_of
-from prescriptions.views.record import NOTHING, PrescriptionRecord, advance
+from prescriptions.views.record import NOTHING, PrescriptionRecord, follow
 from prescriptions.wire.events import decode_recorded
 from prescriptions.wire.query_replies import record_to
 
@@ -110,11 +111,12 @@ async def _folded(
 async def _record_as_of(
     sources: Sources, stream: StreamId, within: Callable[[RecordedEvent], bool]
 ) -> PrescriptionRecord:
-    record = NOTHING
+    state: Any = NOTHING
     async for event in events_of(sources.events, stream):
         if not within(event):
             break
-        record = advance(record, decode_recorded(event), event)
+        state = follow(state, decode_recorded(event), event)
+    record: PrescriptionRecord = own_state(state)
     return record
 
 

@@ -7,6 +7,7 @@ from erx.prescriptions.v1 import filters_pb2, query_service_pb2
 from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import InvalidCommand, StreamNotFound
 from eventkernel.filters import Eq, Order, Query
+from eventkernel.following import own_state
 from eventkernel.ids import StreamId
 from eventkernel.ports import EventStore
 from eventkernel.ports.event_store import AFTER_ALL
@@ -16,7 +17,7 @@ from eventkernel_grpc.wire_types import from_timestamp
 from prescriptions.queries.consistency import as_of_log, demand_of
 from prescriptions.queries.sources import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Sources
 from prescriptions.streams import CONTEXT, stream_of
-from prescriptions.views.record import NOTHING, advance
+from prescriptions.views.record import NOTHING, follow
 from prescriptions.wire.events import decode_recorded
 from prescriptions.wire.query_replies import history_entry_to, record_to
 
@@ -64,11 +65,12 @@ async def fetch_as_of(
     stream = stream_of(call.tenant, request.prescription_id)
     demand = demand_of(call, request)
     within = _within(request)
-    record, head = NOTHING, 0
+    state, head = NOTHING, 0
     async for event in events_of(sources.events, stream):
         head = event.version
-        if record.version == head - 1 and within(event):
-            record = advance(record, decode_recorded(event), event)
+        if own_state(state).version == head - 1 and within(event):
+            state = follow(state, decode_recorded(event), event)
+    record = own_state(state)
     if record.version == 0:
         raise StreamNotFound(stream.name)
     if request.WhichOneof("point") == "version" and record.version < request.version:

@@ -3,7 +3,6 @@
 from typing import Any, Final
 
 from eventkernel.view import View
-from prescriptions.domain.events import Event
 from prescriptions.views.dispense_fact import DISPENSE_FACT
 from prescriptions.views.medication_list import MEDICATION_LIST
 from prescriptions.views.pharmacy_queue import PHARMACY_QUEUE
@@ -12,7 +11,7 @@ from prescriptions.views.prescription_stats import PRESCRIPTION_STATS
 from prescriptions.views.prescription_view import PRESCRIPTION_VIEW
 from prescriptions.views.refill_due import REFILL_DUE
 
-VIEWS: Final[tuple[View[Any, Event], ...]] = (
+VIEWS: Final[tuple[View[Any, Any], ...]] = (
     PRESCRIPTION_VIEW,
     MEDICATION_LIST,
     PHARMACY_QUEUE,

@@ -10,9 +10,9 @@ from typing import Any, Final
 from uuid import UUID
 
 from eventkernel.filters import Eq, Filter, IsNull, Row
+from eventkernel.following import in_context
 from eventkernel.remembered import ByIdentity
 from eventkernel.view import Column, ColumnType, Index, TableKind, View
-from prescriptions.domain.events import Event
 from prescriptions.domain.state import Dispense
 from prescriptions.views.prescription_view import code_filter, codes_text
 from prescriptions.views.record import (
@@ -118,35 +118,37 @@ def _by(column: str) -> Index:
     return Index((column, "dispensed_at", "prescription_id", "dispense_id"))
 
 
-DISPENSE_FACT: Final[View[PrescriptionRecord, Event]] = View(
-    name="dispense_fact",
-    version=1,
-    kind=TableKind.OWNED,
-    categories=CATEGORIES,
-    columns=(
-        Column("prescription_id", ColumnType.TEXT),
-        Column("dispense_id", ColumnType.TEXT),
-        Column("dispensed_at", ColumnType.TIME),
-        Column("reversed", ColumnType.BOOLEAN),
-        Column("reversed_at", ColumnType.TIME, nullable=True),
-        Column("pharmacy_id", ColumnType.TEXT),
-        Column("patient_id", ColumnType.TEXT),
-        Column("prescriber_id", ColumnType.TEXT),
-        Column("product_codes", ColumnType.TEXT),
-        Column("lot", ColumnType.TEXT, nullable=True),
-        Column("medication_text", ColumnType.TEXT),
-        Column("document", ColumnType.BYTES),
-    ),
-    key=("prescription_id", "dispense_id"),
-    indexes=(
-        Index(("dispensed_at", "prescription_id", "dispense_id")),
-        Index(("lot", "dispensed_at", "prescription_id", "dispense_id"), where=IsNull("lot", null=False)),
-        _by("pharmacy_id"),
-        _by("patient_id"),
-        _by("prescriber_id"),
-    ),
-    initial=NOTHING,
-    fold=fold,
-    rows=rows,
-    codec=RECORD_CODEC,
+DISPENSE_FACT: Final = in_context(
+    View(
+        name="dispense_fact",
+        version=1,
+        kind=TableKind.OWNED,
+        categories=CATEGORIES,
+        columns=(
+            Column("prescription_id", ColumnType.TEXT),
+            Column("dispense_id", ColumnType.TEXT),
+            Column("dispensed_at", ColumnType.TIME),
+            Column("reversed", ColumnType.BOOLEAN),
+            Column("reversed_at", ColumnType.TIME, nullable=True),
+            Column("pharmacy_id", ColumnType.TEXT),
+            Column("patient_id", ColumnType.TEXT),
+            Column("prescriber_id", ColumnType.TEXT),
+            Column("product_codes", ColumnType.TEXT),
+            Column("lot", ColumnType.TEXT, nullable=True),
+            Column("medication_text", ColumnType.TEXT),
+            Column("document", ColumnType.BYTES),
+        ),
+        key=("prescription_id", "dispense_id"),
+        indexes=(
+            Index(("dispensed_at", "prescription_id", "dispense_id")),
+            Index(("lot", "dispensed_at", "prescription_id", "dispense_id"), where=IsNull("lot", null=False)),
+            _by("pharmacy_id"),
+            _by("patient_id"),
+            _by("prescriber_id"),
+        ),
+        initial=NOTHING,
+        fold=fold,
+        rows=rows,
+        codec=RECORD_CODEC,
+    )
 )

@@ -6,8 +6,8 @@ A draft is not yet something a patient takes, and a void prescription never was:
 from collections.abc import Iterator
 from typing import Any, Final
 
+from eventkernel.following import in_context
 from eventkernel.view import Column, ColumnType, Index, TableKind, View
-from prescriptions.domain.events import Event
 from prescriptions.domain.state import LIVE, Status
 from prescriptions.domain.values import PrescriptionContent
 from prescriptions.views.record import CATEGORIES, NOTHING, RECORD_CODEC, PrescriptionRecord, fold
@@ -47,27 +47,29 @@ def medication_text(content: PrescriptionContent) -> str:
     return content.medication_text or (displays[0] if displays else content.medication[0].code)
 
 
-MEDICATION_LIST: Final[View[PrescriptionRecord, Event]] = View(
-    name="medication_list",
-    version=1,
-    kind=TableKind.OWNED,
-    categories=CATEGORIES,
-    columns=(
-        Column("patient_id", ColumnType.TEXT),
-        Column("medication_code", ColumnType.TEXT),
-        Column("prescription_id", ColumnType.TEXT),
-        Column("medication_text", ColumnType.TEXT),
-        Column("status", ColumnType.TEXT),
-        Column("active", ColumnType.BOOLEAN),
-        Column("created_at", ColumnType.TIME),
-        Column("updated_at", ColumnType.TIME),
-        Column("last_handed_over_at", ColumnType.TIME, nullable=True),
-        Column("document", ColumnType.BYTES),
-    ),
-    key=("patient_id", "medication_code", "prescription_id"),
-    indexes=(Index(("patient_id", "created_at", "prescription_id")),),
-    initial=NOTHING,
-    fold=fold,
-    rows=rows,
-    codec=RECORD_CODEC,
+MEDICATION_LIST: Final = in_context(
+    View(
+        name="medication_list",
+        version=1,
+        kind=TableKind.OWNED,
+        categories=CATEGORIES,
+        columns=(
+            Column("patient_id", ColumnType.TEXT),
+            Column("medication_code", ColumnType.TEXT),
+            Column("prescription_id", ColumnType.TEXT),
+            Column("medication_text", ColumnType.TEXT),
+            Column("status", ColumnType.TEXT),
+            Column("active", ColumnType.BOOLEAN),
+            Column("created_at", ColumnType.TIME),
+            Column("updated_at", ColumnType.TIME),
+            Column("last_handed_over_at", ColumnType.TIME, nullable=True),
+            Column("document", ColumnType.BYTES),
+        ),
+        key=("patient_id", "medication_code", "prescription_id"),
+        indexes=(Index(("patient_id", "created_at", "prescription_id")),),
+        initial=NOTHING,
+        fold=fold,
+        rows=rows,
+        codec=RECORD_CODEC,
+    )
 )

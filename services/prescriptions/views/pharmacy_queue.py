@@ -10,8 +10,8 @@ from enum import Enum
 from typing import Any, Final
 
 from eventkernel.filters import IsNull
+from eventkernel.following import in_context
 from eventkernel.view import Column, ColumnType, Index, TableKind, View
-from prescriptions.domain.events import Event
 from prescriptions.domain.state import HELD, Prescription, Status
 from prescriptions.views.record import CATEGORIES, NOTHING, RECORD_CODEC, PrescriptionRecord, fold
 from prescriptions.views.supply import pharmacy_key, refill_date
@@ -82,27 +82,29 @@ def due_at(record: PrescriptionRecord, bucket: Bucket) -> datetime:
             return state.parts[-1].handed_over_at or changed
 
 
-PHARMACY_QUEUE: Final[View[PrescriptionRecord, Event]] = View(
-    name="pharmacy_queue",
-    version=1,
-    kind=TableKind.OWNED,
-    categories=CATEGORIES,
-    columns=(
-        Column("prescription_id", ColumnType.TEXT),
-        Column("bucket", ColumnType.TEXT),
-        Column("pharmacy_id", ColumnType.TEXT),
-        Column("dispenser_id", ColumnType.TEXT, nullable=True),
-        Column("due_at", ColumnType.TIME),
-        Column("expires_at", ColumnType.TIME, nullable=True),
-        Column("document", ColumnType.BYTES),
-    ),
-    key=("prescription_id",),
-    indexes=(
-        Index(("pharmacy_id", "bucket", "due_at", "prescription_id")),
-        Index(("dispenser_id", "bucket", "due_at", "prescription_id"), where=IsNull("dispenser_id", null=False)),
-    ),
-    initial=NOTHING,
-    fold=fold,
-    rows=rows,
-    codec=RECORD_CODEC,
+PHARMACY_QUEUE: Final = in_context(
+    View(
+        name="pharmacy_queue",
+        version=1,
+        kind=TableKind.OWNED,
+        categories=CATEGORIES,
+        columns=(
+            Column("prescription_id", ColumnType.TEXT),
+            Column("bucket", ColumnType.TEXT),
+            Column("pharmacy_id", ColumnType.TEXT),
+            Column("dispenser_id", ColumnType.TEXT, nullable=True),
+            Column("due_at", ColumnType.TIME),
+            Column("expires_at", ColumnType.TIME, nullable=True),
+            Column("document", ColumnType.BYTES),
+        ),
+        key=("prescription_id",),
+        indexes=(
+            Index(("pharmacy_id", "bucket", "due_at", "prescription_id")),
+            Index(("dispenser_id", "bucket", "due_at", "prescription_id"), where=IsNull("dispenser_id", null=False)),
+        ),
+        initial=NOTHING,
+        fold=fold,
+        rows=rows,
+        codec=RECORD_CODEC,
+    )
 )

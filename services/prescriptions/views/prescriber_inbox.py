@@ -8,8 +8,8 @@ from datetime import datetime
 from enum import Enum
 from typing import Any, Final
 
+from eventkernel.following import in_context
 from eventkernel.view import Column, ColumnType, Index, TableKind, View
-from prescriptions.domain.events import Event
 from prescriptions.domain.state import Status
 from prescriptions.views.record import CATEGORIES, NOTHING, RECORD_CODEC, PrescriptionRecord, fold
 
@@ -53,23 +53,25 @@ def since(record: PrescriptionRecord, task: Task) -> datetime | None:
             return record.state.issued_at or record.occurred_at
 
 
-PRESCRIBER_INBOX: Final[View[PrescriptionRecord, Event]] = View(
-    name="prescriber_inbox",
-    version=1,
-    kind=TableKind.OWNED,
-    categories=CATEGORIES,
-    columns=(
-        Column("prescription_id", ColumnType.TEXT),
-        Column("prescriber_id", ColumnType.TEXT),
-        Column("task", ColumnType.TEXT),
-        Column("since_at", ColumnType.TIME),
-        Column("expires_at", ColumnType.TIME, nullable=True),
-        Column("document", ColumnType.BYTES),
-    ),
-    key=("prescription_id",),
-    indexes=(Index(("prescriber_id", "since_at", "prescription_id")),),
-    initial=NOTHING,
-    fold=fold,
-    rows=rows,
-    codec=RECORD_CODEC,
+PRESCRIBER_INBOX: Final = in_context(
+    View(
+        name="prescriber_inbox",
+        version=1,
+        kind=TableKind.OWNED,
+        categories=CATEGORIES,
+        columns=(
+            Column("prescription_id", ColumnType.TEXT),
+            Column("prescriber_id", ColumnType.TEXT),
+            Column("task", ColumnType.TEXT),
+            Column("since_at", ColumnType.TIME),
+            Column("expires_at", ColumnType.TIME, nullable=True),
+            Column("document", ColumnType.BYTES),
+        ),
+        key=("prescription_id",),
+        indexes=(Index(("prescriber_id", "since_at", "prescription_id")),),
+        initial=NOTHING,
+        fold=fold,
+        rows=rows,
+        codec=RECORD_CODEC,
+    )
 )

@@ -28,9 +28,9 @@ from decimal import Decimal
 from functools import lru_cache
 from typing import Any, Final
 
+from eventkernel.following import in_context
 from eventkernel.view import Column, ColumnType, TableKind, View
 from eventkernel.view_sums import EXACT
-from prescriptions.domain.events import Event
 from prescriptions.domain.state import Status
 from prescriptions.domain.values import Coding, PrescriptionContent, Quantity, Reason
 from prescriptions.views import durations
@@ -180,22 +180,24 @@ def _packed(*parts: str) -> str:
     return json.dumps(parts, ensure_ascii=False, separators=(",", ":"))
 
 
-PRESCRIPTION_STATS: Final[View[PrescriptionRecord, Event]] = View(
-    name="prescription_stats",
-    version=1,
-    kind=TableKind.SUMMED,
-    categories=CATEGORIES,
-    columns=(
-        Column("kind", ColumnType.TEXT),
-        Column("key", ColumnType.TEXT),
-        Column("subkey", ColumnType.TEXT),
-        Column("count", ColumnType.INTEGER),
-        Column("quantity", ColumnType.DECIMAL),
-    ),
-    key=("kind", "key", "subkey"),
-    indexes=(),
-    initial=NOTHING,
-    fold=fold,
-    rows=rows,
-    codec=RECORD_CODEC,
+PRESCRIPTION_STATS: Final = in_context(
+    View(
+        name="prescription_stats",
+        version=1,
+        kind=TableKind.SUMMED,
+        categories=CATEGORIES,
+        columns=(
+            Column("kind", ColumnType.TEXT),
+            Column("key", ColumnType.TEXT),
+            Column("subkey", ColumnType.TEXT),
+            Column("count", ColumnType.INTEGER),
+            Column("quantity", ColumnType.DECIMAL),
+        ),
+        key=("kind", "key", "subkey"),
+        indexes=(),
+        initial=NOTHING,
+        fold=fold,
+        rows=rows,
+        codec=RECORD_CODEC,
+    )
 )

@@ -5,8 +5,8 @@ from functools import lru_cache
 from typing import Any, Final
 
 from eventkernel.filters import Contains, Filter, In, IsNull, Row
+from eventkernel.following import in_context
 from eventkernel.view import Column, ColumnType, Index, TableKind, View
-from prescriptions.domain.events import Event
 from prescriptions.domain.state import LIVE, Prescription
 from prescriptions.domain.values import Coding, PrescriptionContent
 from prescriptions.views.record import CATEGORIES, NOTHING, RECORD_CODEC, STEPS_MAX, PrescriptionRecord, fold
@@ -91,48 +91,50 @@ def _by_known(column: str) -> Index:
     return Index((column, "updated_at", "prescription_id"), where=IsNull(column, null=False))
 
 
-PRESCRIPTION_VIEW: Final[View[PrescriptionRecord, Event]] = View(
-    name="prescription_view",
-    version=1,
-    kind=TableKind.OWNED,
-    categories=CATEGORIES,
-    columns=(
-        Column("prescription_id", ColumnType.TEXT),
-        Column("status", ColumnType.TEXT),
-        Column("schedule", ColumnType.TEXT),
-        Column("patient_id", ColumnType.TEXT),
-        Column("prescriber_id", ColumnType.TEXT),
-        Column("holder_id", ColumnType.TEXT, nullable=True),
-        Column("nominated_id", ColumnType.TEXT, nullable=True),
-        Column("dispenser_id", ColumnType.TEXT, nullable=True),
-        Column("group_id", ColumnType.TEXT, nullable=True),
-        Column("medication_codes", ColumnType.TEXT),
-        Column("search_text", ColumnType.TEXT),
-        Column("has_refills", ColumnType.BOOLEAN),
-        Column("created_at", ColumnType.TIME),
-        Column("updated_at", ColumnType.TIME),
-        Column("issued_at", ColumnType.TIME, nullable=True),
-        Column("expires_at", ColumnType.TIME, nullable=True),
-        Column("document", ColumnType.BYTES),
-    ),
-    key=("prescription_id",),
-    indexes=(
-        Index(("updated_at", "prescription_id")),
-        _by("status"),
-        _by("patient_id"),
-        _by("prescriber_id"),
-        _by_known("holder_id"),
-        _by_known("nominated_id"),
-        _by_known("dispenser_id"),
-        _by_known("group_id"),
-        Index(("issued_at", "prescription_id"), where=_HAS_ISSUED),
-        Index(("expires_at", "prescription_id"), where=_HAS_EXPIRY),
-        Index(("expires_at", "prescription_id"), where=IS_LIVE),
-    ),
-    initial=NOTHING,
-    fold=fold,
-    rows=rows,
-    codec=RECORD_CODEC,
+PRESCRIPTION_VIEW: Final = in_context(
+    View(
+        name="prescription_view",
+        version=1,
+        kind=TableKind.OWNED,
+        categories=CATEGORIES,
+        columns=(
+            Column("prescription_id", ColumnType.TEXT),
+            Column("status", ColumnType.TEXT),
+            Column("schedule", ColumnType.TEXT),
+            Column("patient_id", ColumnType.TEXT),
+            Column("prescriber_id", ColumnType.TEXT),
+            Column("holder_id", ColumnType.TEXT, nullable=True),
+            Column("nominated_id", ColumnType.TEXT, nullable=True),
+            Column("dispenser_id", ColumnType.TEXT, nullable=True),
+            Column("group_id", ColumnType.TEXT, nullable=True),
+            Column("medication_codes", ColumnType.TEXT),
+            Column("search_text", ColumnType.TEXT),
+            Column("has_refills", ColumnType.BOOLEAN),
+            Column("created_at", ColumnType.TIME),
+            Column("updated_at", ColumnType.TIME),
+            Column("issued_at", ColumnType.TIME, nullable=True),
+            Column("expires_at", ColumnType.TIME, nullable=True),
+            Column("document", ColumnType.BYTES),
+        ),
+        key=("prescription_id",),
+        indexes=(
+            Index(("updated_at", "prescription_id")),
+            _by("status"),
+            _by("patient_id"),
+            _by("prescriber_id"),
+            _by_known("holder_id"),
+            _by_known("nominated_id"),
+            _by_known("dispenser_id"),
+            _by_known("group_id"),
+            Index(("issued_at", "prescription_id"), where=_HAS_ISSUED),
+            Index(("expires_at", "prescription_id"), where=_HAS_EXPIRY),
+            Index(("expires_at", "prescription_id"), where=IS_LIVE),
+        ),
+        initial=NOTHING,
+        fold=fold,
+        rows=rows,
+        codec=RECORD_CODEC,
+    )
 )
 
 

@@ -13,6 +13,7 @@ from uuid import UUID
 from pydantic import ConfigDict
 
 from eventkernel.envelope import RecordedEvent
+from eventkernel.following import following
 from prescriptions.domain import events as e
 from prescriptions.domain.evolve import evolve
 from prescriptions.domain.hashing import content_sha256
@@ -165,3 +166,6 @@ class SharedFold:
 
 fold: Final = SharedFold()
 """The fold of every view here."""
+
+follow: Final = following(advance)
+"""``advance`` for whoever folds recorded events without a view; ``own_state`` gives the record."""

@@ -7,8 +7,8 @@ end nobody stated has no day to fall due on and no row; such a prescription is i
 from collections.abc import Iterator
 from typing import Any, Final
 
+from eventkernel.following import in_context
 from eventkernel.view import Column, ColumnType, Index, TableKind, View
-from prescriptions.domain.events import Event
 from prescriptions.domain.state import Status
 from prescriptions.views.record import CATEGORIES, NOTHING, RECORD_CODEC, PrescriptionRecord, fold
 from prescriptions.views.supply import pharmacy_key, runs_out
@@ -35,30 +35,32 @@ def rows(record: PrescriptionRecord) -> Iterator[dict[str, Any]]:
     }
 
 
-REFILL_DUE: Final[View[PrescriptionRecord, Event]] = View(
-    name="refill_due",
-    version=1,
-    kind=TableKind.OWNED,
-    categories=CATEGORIES,
-    columns=(
-        Column("prescription_id", ColumnType.TEXT),
-        Column("patient_id", ColumnType.TEXT),
-        Column("prescriber_id", ColumnType.TEXT),
-        Column("pharmacy_id", ColumnType.TEXT),
-        Column("handed_over_on", ColumnType.DATE),
-        Column("runs_out_on", ColumnType.DATE),
-        Column("expires_at", ColumnType.TIME, nullable=True),
-        Column("document", ColumnType.BYTES),
-    ),
-    key=("prescription_id",),
-    indexes=(
-        Index(("runs_out_on", "prescription_id")),
-        Index(("pharmacy_id", "runs_out_on", "prescription_id")),
-        Index(("patient_id", "runs_out_on", "prescription_id")),
-        Index(("prescriber_id", "runs_out_on", "prescription_id")),
-    ),
-    initial=NOTHING,
-    fold=fold,
-    rows=rows,
-    codec=RECORD_CODEC,
+REFILL_DUE: Final = in_context(
+    View(
+        name="refill_due",
+        version=1,
+        kind=TableKind.OWNED,
+        categories=CATEGORIES,
+        columns=(
+            Column("prescription_id", ColumnType.TEXT),
+            Column("patient_id", ColumnType.TEXT),
+            Column("prescriber_id", ColumnType.TEXT),
+            Column("pharmacy_id", ColumnType.TEXT),
+            Column("handed_over_on", ColumnType.DATE),
+            Column("runs_out_on", ColumnType.DATE),
+            Column("expires_at", ColumnType.TIME, nullable=True),
+            Column("document", ColumnType.BYTES),
+        ),
+        key=("prescription_id",),
+        indexes=(
+            Index(("runs_out_on", "prescription_id")),
+            Index(("pharmacy_id", "runs_out_on", "prescription_id")),
+            Index(("patient_id", "runs_out_on", "prescription_id")),
+            Index(("prescriber_id", "runs_out_on", "prescription_id")),
+        ),
+        initial=NOTHING,
+        fold=fold,
+        rows=rows,
+        codec=RECORD_CODEC,
+    )
 )

@@ -14,7 +14,8 @@ from erx.prescriptions.events.v3 import dispensing_pb2, lifecycle_pb2
 from eventkernel.codec import EncodedEvent
 from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import EventUnreadable, UnknownEventType, UnknownSchemaVersion, UpcastFailed
-from eventkernel.upcasting import Shape, Upcasters
+from eventkernel.following import Earlier
+from eventkernel.upcasting import Known, Shape, Upcasters
 from prescriptions.domain import events as e
 from prescriptions.wire import values as w
 from prescriptions.wire.content import content_from_event, content_to_event
@@ -256,6 +257,11 @@ UPCASTERS = Upcasters(newest=dict.fromkeys(_READERS, NEWEST))
 class PrescriptionEventCodec:
     """``EventCodec`` of the prescriptions context."""
 
+    @property
+    def upcasters(self) -> Upcasters:
+        """The chain."""
+        return UPCASTERS
+
     def encode(self, event: e.Event) -> EncodedEvent:
         """The event in the newest shape, in deterministic field order."""
         message = _ENCODERS[type(event)](event)
@@ -263,17 +269,20 @@ class PrescriptionEventCodec:
 
     def decode(self, event_type: str, schema_version: int, data: bytes) -> e.Event:
         """The domain event of bytes in any shape. Raises ``EventUnreadable``."""
-        try:
-            payload = message_class(event_type, schema_version).FromString(data)
-        except DecodeError as error:
-            raise UpcastFailed(event_type, version=schema_version, cause=f"not protobuf: {error}") from error
-        shape = UPCASTERS.upcast(Shape(event_type, schema_version, payload))
-        try:
-            return _READERS[shape.type][1](shape.payload)
-        except EventUnreadable:
-            raise
-        except (ValueError, KeyError, ArithmeticError) as error:
-            raise UpcastFailed(event_type, version=schema_version, cause=repr(error)) from error
+        shape = _parsed(event_type, schema_version, data)
+        return _domain(UPCASTERS.upcast(shape), schema_version)
+
+    def read(self, event_type: str, schema_version: int, data: bytes) -> e.Event | Earlier[e.Event]:
+        """As ``decode``, but what depends on the stream is left open. Raises ``EventUnreadable``."""
+        shape = _parsed(event_type, schema_version, data)
+        if not UPCASTERS.follows(schema_version):
+            return _domain(UPCASTERS.upcast(shape), schema_version)
+
+        def settle(known: Known | None) -> tuple[e.Event, Known | None]:
+            newest, after = UPCASTERS.upcast_after(shape, known)
+            return _domain(newest, schema_version), after
+
+        return Earlier(settle, UPCASTERS.beginning)
 
     def wire_name(self, event_type: str, schema_version: int) -> str:
         """``erx.prescriptions.events.v3.PrescriptionSigned`` and its like."""
@@ -283,9 +292,29 @@ class PrescriptionEventCodec:
 _CODEC = PrescriptionEventCodec()
 
 
-def decode_recorded(event: RecordedEvent) -> e.Event:
-    """The domain event of one that was recorded, for whoever folds them. Raises ``EventUnreadable``."""
-    return _CODEC.decode(event.type, event.schema_version, event.data)
+def decode_recorded(event: RecordedEvent) -> Any:
+    """The domain event of one that was recorded, for whoever folds them; ``Earlier`` where that depends on its stream, as
+    the views here take it. Raises ``EventUnreadable``.
+    """
+    return _CODEC.read(event.type, event.schema_version, event.data)
+
+
+def _parsed(event_type: str, schema_version: int, data: bytes) -> Shape:
+    try:
+        payload = message_class(event_type, schema_version).FromString(data)
+    except DecodeError as error:
+        raise UpcastFailed(event_type, version=schema_version, cause=f"not protobuf: {error}") from error
+    return Shape(event_type, schema_version, payload)
+
+
+def _domain(newest: Shape, schema_version: int) -> e.Event:
+    """The event of a shape in its newest version; ``schema_version`` is the one it was stored in."""
+    try:
+        return _READERS[newest.type][1](newest.payload)
+    except EventUnreadable:
+        raise
+    except (ValueError, KeyError, ArithmeticError) as error:
+        raise UpcastFailed(newest.type, version=schema_version, cause=repr(error)) from error
 
 
 def message_class(event_type: str, schema_version: int) -> type[Message]:
