@@ -10,7 +10,7 @@ from psycopg.pq import TransactionStatus
 from eventkernel.errors import StoreUnavailable
 from eventkernel.sql import Statement
 from eventkernel_postgres.errors import STORE, translating
-from eventkernel_postgres.migrations import migrate
+from eventkernel_postgres.migrations import Migrations, migrate
 from eventkernel_postgres.pool import Connection, Pool, bounded, connect
 from eventkernel_postgres.settings import PostgresSettings
 
@@ -27,13 +27,13 @@ class Database:
         self._readers = Pool("postgres readings", settings, settings.readers_max)
 
     @classmethod
-    async def open(cls, settings: PostgresSettings) -> "Database":
+    async def open(cls, settings: PostgresSettings, migrations: Migrations) -> "Database":
         """Connect and migrate. Raises ``StoreMismatch`` or ``StoreUnavailable``."""
         with translating():
             connection = await connect(settings)
             try:
                 with bounded(connection, settings.prepare_seconds):
-                    await migrate(connection, settings.schema)
+                    await migrate(connection, settings.schema, migrations)
             finally:
                 await connection.close()
         return cls(settings)

@@ -1,11 +1,12 @@
-"""The tables that all views share, as numbered migrations; those of the views themselves come from their declarations.
+"""Bringing a schema to this program's number; and the tables that all views share, as numbered migrations.
 
-Migrations are added at the end and never edited. Any number of processes may migrate at once: an advisory lock lets one do it
-while the others wait. A schema with more migrations than this program knows is refused before anything is changed.
+Those of the views themselves come from their declarations. Migrations are added at the end and never edited. Any number of
+processes may migrate at once: an advisory lock lets one do it while the others wait. A schema with more migrations than this
+program knows is refused before anything is changed.
 """
 
 import zlib
-from typing import Any, TypeAlias
+from typing import Any, Final, TypeAlias
 
 import psycopg
 
@@ -14,11 +15,12 @@ from eventkernel.sql import quoted
 from eventkernel_postgres.errors import STORE
 
 Connection: TypeAlias = psycopg.AsyncConnection[tuple[Any, ...]]
+Migrations: TypeAlias = tuple[tuple[str, ...], ...]
 
 SERVER_VERSION_MIN = 140000
 
 # Counters are kept in slots, so that transactions of several processes seldom wait for one row.
-MIGRATIONS: tuple[tuple[str, ...], ...] = (
+VIEW_MIGRATIONS: Final[Migrations] = (
     (
         """
         CREATE TABLE view_catalogue (
@@ -88,8 +90,8 @@ def lock_of(schema: str) -> tuple[int, int]:
     return LOCK_CLASS, zlib.crc32(schema.encode()) - 2**31
 
 
-async def migrate(connection: Connection, schema: str) -> None:
-    """Make the schema and bring it to this program's number, in one transaction."""
+async def migrate(connection: Connection, schema: str, migrations: Migrations) -> None:
+    """Make the schema and bring it to the newest of these migrations, in one transaction."""
     if connection.info.server_version < SERVER_VERSION_MIN:
         expected = f"PostgreSQL {SERVER_VERSION_MIN // 10000} or newer"
         raise StoreMismatch(STORE, expected=expected, actual=str(connection.info.server_version))
@@ -103,10 +105,10 @@ async def migrate(connection: Connection, schema: str) -> None:
         if not await _one(connection, MIGRATIONS_EXIST, f"{schema}.eventkernel_migrations"):
             await connection.execute(CREATE_MIGRATIONS)
         applied = await _one(connection, SELECT_APPLIED)
-        if applied > len(MIGRATIONS):
-            expected = f"at most {len(MIGRATIONS)} migrations in schema {schema}"
+        if applied > len(migrations):
+            expected = f"at most {len(migrations)} migrations in schema {schema}"
             raise StoreMismatch(STORE, expected=expected, actual=f"{applied}, by a newer program")
-        for number, statements in enumerate(MIGRATIONS[applied:], applied + 1):
+        for number, statements in enumerate(migrations[applied:], applied + 1):
             for statement in statements:
                 await connection.execute(statement.encode())
             await connection.execute(INSERT_MIGRATION, (number,))

@@ -13,7 +13,7 @@ from eventkernel.view import View
 from eventkernel_postgres.batches import PreparedViews
 from eventkernel_postgres.connection import Database, Session
 from eventkernel_postgres.errors import STORE
-from eventkernel_postgres.migrations import LOCK, lock_of
+from eventkernel_postgres.migrations import LOCK, VIEW_MIGRATIONS, lock_of
 from eventkernel_postgres.settings import PostgresSettings
 from eventkernel_postgres.view_catalogue import SELECT_GENERATIONS
 from eventkernel_postgres.view_reading import PostgresViewReading
@@ -41,7 +41,7 @@ class PostgresViewStore:
     @classmethod
     async def open(cls, settings: PostgresSettings) -> "PostgresViewStore":
         """Connect and migrate. Raises ``StoreMismatch`` or ``StoreUnavailable``."""
-        return cls(await Database.open(settings))
+        return cls(await Database.open(settings, VIEW_MIGRATIONS))
 
     async def prepare(self, views: Sequence[View[Any, Any]]) -> None:
         """Make the tables and indexes that are missing, in one transaction.

@@ -1,6 +1,5 @@
 """Webhook subscriptions, cursors and lanes in a file of their own; several processes may share it."""
 
-import json
 from collections.abc import Mapping, Sequence
 from datetime import datetime
 from sqlite3 import Connection
@@ -8,16 +7,20 @@ from typing import TYPE_CHECKING, Any
 from uuid import UUID
 
 from eventkernel.envelope import from_micros, to_micros
+from eventkernel.ports.webhook_json import (
+    positions_from_json,
+    positions_to_json,
+    subscription_from_json,
+    subscription_to_json,
+)
 from eventkernel.ports.webhook_store import (
     ATTEMPTS_KEPT,
     Attempt,
     Delivered,
     Delivery,
     Park,
-    SealedSecret,
     Settlement,
     Subscription,
-    SubscriptionState,
     TryAgain,
 )
 from eventkernel_sqlite.connection import Schema
@@ -131,8 +134,14 @@ class SqliteWebhookStore:
         def work(connection: Connection) -> Subscription:
             known = connection.execute(SELECT_SUBSCRIPTION, (subscription.id, subscription.tenant)).fetchone()
             if known is not None:
-                return _subscription(known)
-            row = (subscription.id, subscription.tenant, 1, _body(subscription), _positions(positions))
+                return subscription_from_json(*known)
+            row = (
+                subscription.id,
+                subscription.tenant,
+                1,
+                subscription_to_json(subscription),
+                positions_to_json(positions),
+            )
             connection.execute(INSERT_SUBSCRIPTION, row)
             return subscription
 
@@ -141,17 +150,17 @@ class SqliteWebhookStore:
     async def get(self, tenant: str, subscription_id: str) -> Subscription | None:
         """One row."""
         row = self._database.read_now(lambda c: c.execute(SELECT_SUBSCRIPTION, (subscription_id, tenant)).fetchone())
-        return None if row is None else _subscription(row)
+        return None if row is None else subscription_from_json(*row)
 
     async def select(self, tenant: str | None, after: str, limit: int) -> Sequence[Subscription]:
         """A page."""
         bounds = (after, tenant, tenant, limit)
         rows = self._database.read_now(lambda c: c.execute(SELECT_SUBSCRIPTIONS, bounds).fetchall())
-        return [_subscription(row) for row in rows]
+        return [subscription_from_json(*row) for row in rows]
 
     async def replace(self, subscription: Subscription) -> bool:
         """Conditional on the version."""
-        row = (_body(subscription), subscription.id, subscription.tenant, subscription.version)
+        row = (subscription_to_json(subscription), subscription.id, subscription.tenant, subscription.version)
         return await self._database.write(lambda c: c.execute(UPDATE_SUBSCRIPTION, row).rowcount) == 1
 
     async def remove(self, tenant: str, subscription_id: str) -> bool:
@@ -169,7 +178,7 @@ class SqliteWebhookStore:
     async def positions(self, subscription_id: str) -> Mapping[int, int]:
         """The cursor."""
         row = self._database.read_now(lambda c: c.execute(SELECT_POSITIONS, (subscription_id,)).fetchone())
-        return {} if row is None else dict(json.loads(row[0]))
+        return {} if row is None else positions_from_json(row[0])
 
     async def take(
         self, subscription_id: str, before: Mapping[int, int], after: Mapping[int, int], new: Sequence[Delivery]
@@ -177,7 +186,7 @@ class SqliteWebhookStore:
         """One transaction."""
 
         def work(connection: Connection) -> bool:
-            move = (_positions(after), subscription_id, _positions(before))
+            move = (positions_to_json(after), subscription_id, positions_to_json(before))
             if connection.execute(MOVE_POSITIONS, move).rowcount == 0:
                 return False
             for one in new:
@@ -273,52 +282,6 @@ def _unpark(connection: Connection, subscription_id: str, stream: str | None, no
         count += connection.execute(UNPARK_LANE, (subscription_id, lane)).rowcount
         connection.execute(HEAD_DUE, (to_micros(now), subscription_id, lane))
     return count
-
-
-def _positions(positions: Mapping[int, int]) -> str:
-    return json.dumps(sorted(positions.items()))
-
-
-def _body(subscription: Subscription) -> str:
-    secrets = [
-        [secret.sealed.hex(), secret.fingerprint, None if secret.expires_at is None else to_micros(secret.expires_at)]
-        for secret in subscription.secrets
-    ]
-    return json.dumps(
-        {
-            "url": subscription.url,
-            "event_types": subscription.event_types,
-            "conditions": subscription.conditions,
-            "description": subscription.description,
-            "state": subscription.state.value,
-            "state_reason": subscription.state_reason,
-            "secrets": secrets,
-            "created_at": to_micros(subscription.created_at),
-            "updated_at": to_micros(subscription.updated_at),
-        }
-    )
-
-
-def _subscription(row: Any) -> Subscription:
-    tenant, subscription_id, version, body = row
-    fields = json.loads(body)
-    return Subscription(
-        tenant=tenant,
-        id=subscription_id,
-        url=fields["url"],
-        event_types=tuple(fields["event_types"]),
-        conditions=tuple((column, tuple(values)) for column, values in fields["conditions"]),
-        description=fields["description"],
-        state=SubscriptionState(fields["state"]),
-        state_reason=fields["state_reason"],
-        secrets=tuple(
-            SealedSecret(bytes.fromhex(sealed), fingerprint, None if at is None else from_micros(at))
-            for sealed, fingerprint, at in fields["secrets"]
-        ),
-        created_at=from_micros(fields["created_at"]),
-        updated_at=from_micros(fields["updated_at"]),
-        version=version,
-    )
 
 
 def _delivery(row: Any) -> Delivery:

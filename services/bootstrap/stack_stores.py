@@ -45,8 +45,7 @@ async def open_stack(settings: Settings) -> Stores:
     from eventkernel_memory.clock import SystemClock
     from eventkernel_postgres.settings import PostgresSettings
     from eventkernel_postgres.view_store import PostgresViewStore
-    from eventkernel_sqlite.database import Database
-    from eventkernel_sqlite.webhook_store import WEBHOOKS_SCHEMA, SqliteWebhookStore
+    from eventkernel_postgres.webhook_store import PostgresWebhookStore
 
     clock = SystemClock()
     layout = Layout(shard_count=settings.shard_count)
@@ -80,8 +79,9 @@ async def open_stack(settings: Settings) -> Stores:
         views = await PostgresViewStore.open(PostgresSettings(settings.postgres_dsn.get_secret_value()))
         opened.push_async_callback(views.close)
 
-        # Few rows, and keys lie in this folder too: the processes of webhooks and queries share it.
-        webhooks = Database(settings.data_dir / "webhooks.db", WEBHOOKS_SCHEMA)
+        webhooks = await PostgresWebhookStore.open(
+            PostgresSettings(settings.postgres_dsn.get_secret_value(), schema="webhooks", writers_max=4, readers_max=4)
+        )
         opened.push_async_callback(webhooks.close)
 
         publisher = KafkaEventPublisher(kafka)
@@ -111,7 +111,7 @@ async def open_stack(settings: Settings) -> Stores:
         publisher=publisher,
         tail=tail,
         views=views,
-        webhooks=SqliteWebhookStore(webhooks),
+        webhooks=webhooks,
         subscribe=subscribe,
         close=closing.aclose,
         poke=outbox.poke,

@@ -9,7 +9,7 @@ import pytest
 from psycopg.conninfo import make_conninfo
 
 from eventkernel.errors import StoreMismatch, StoreUnavailable
-from eventkernel_postgres.migrations import MIGRATIONS
+from eventkernel_postgres.migrations import VIEW_MIGRATIONS
 from eventkernel_postgres.settings import PostgresSettings, Tls
 from eventkernel_postgres.view_store import PostgresViewStore
 from localstack import PostgresServer, ports
@@ -25,14 +25,14 @@ async def opened_and_closed(settings: PostgresSettings) -> None:
 async def test_several_processes_may_migrate_a_new_schema_at_once(settings: PostgresSettings, sql: Sql) -> None:
     await asyncio.gather(*(opened_and_closed(settings) for _ in range(8)))
     assert sql("SELECT number FROM eventkernel_migrations ORDER BY number") == [
-        (number,) for number in range(1, len(MIGRATIONS) + 1)
+        (number,) for number in range(1, len(VIEW_MIGRATIONS) + 1)
     ]
 
 
 async def test_a_schema_of_a_newer_program_is_refused(settings: PostgresSettings, sql: Sql) -> None:
     await opened_and_closed(settings)
-    sql(f"INSERT INTO eventkernel_migrations (number) VALUES ({len(MIGRATIONS) + 1})")
-    with pytest.raises(StoreMismatch, match=rf"{len(MIGRATIONS) + 1}, by a newer program"):
+    sql(f"INSERT INTO eventkernel_migrations (number) VALUES ({len(VIEW_MIGRATIONS) + 1})")
+    with pytest.raises(StoreMismatch, match=rf"{len(VIEW_MIGRATIONS) + 1}, by a newer program"):
         await PostgresViewStore.open(settings)
 
 

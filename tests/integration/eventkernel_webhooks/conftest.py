@@ -10,6 +10,7 @@ from random import Random
 from typing import Any
 from uuid import uuid4
 
+import psycopg
 import pytest
 
 from eventkernel.envelope import RecordedEvent
@@ -29,12 +30,15 @@ from eventkernel_memory.event_store import MemoryEventStore
 from eventkernel_memory.journal import MemoryJournal
 from eventkernel_memory.snapshot_store import MemorySnapshotStore
 from eventkernel_memory.webhook_store import MemoryWebhookStore
+from eventkernel_postgres.settings import PostgresSettings
+from eventkernel_postgres.webhook_store import PostgresWebhookStore
 from eventkernel_sqlite.database import Database
 from eventkernel_sqlite.webhook_store import WEBHOOKS_SCHEMA, SqliteWebhookStore
 from eventkernel_webhooks.dispatcher import Dispatcher, DispatcherSettings
 from eventkernel_webhooks.schedule import RetrySchedule
 from eventkernel_webhooks.sender import Sender
 from eventkernel_webhooks.signing import SecretBox, new_secret
+from localstack import PostgresServer
 
 TOPIC = "counters"
 BOX = SecretBox(b"a key of these tests")
@@ -118,7 +122,13 @@ class Side:
         return stream
 
 
-@pytest.fixture(params=["memory", "sqlite"])
+async def dropped(settings: PostgresSettings) -> None:
+    async with await psycopg.AsyncConnection.connect(settings.dsn, autocommit=True) as connection:
+        await connection.execute("SET client_min_messages = warning")
+        await connection.execute(f"DROP SCHEMA {settings.schema} CASCADE".encode())
+
+
+@pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.stack("postgres"))])
 async def side(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[Side]:
     async with AsyncExitStack() as opened:
         store: WebhookStore = MemoryWebhookStore()
@@ -126,6 +136,12 @@ async def side(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[
             database = Database(data_dir / "webhooks.db", WEBHOOKS_SCHEMA)
             opened.push_async_callback(database.close)
             store = SqliteWebhookStore(database)
+        elif request.param == "postgres":
+            server: PostgresServer = request.getfixturevalue("postgres_server")
+            settings = PostgresSettings(server.dsn(), schema=f"webhooks_{uuid4().hex[:12]}")
+            store = await PostgresWebhookStore.open(settings)
+            opened.push_async_callback(dropped, settings)
+            opened.push_async_callback(store.close)
         made = Side(store, opened)
         opened.push_async_callback(made.handler.drain)
         await made.bus.create_topic(TOPIC, 3)

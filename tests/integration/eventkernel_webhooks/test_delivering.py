@@ -1,5 +1,6 @@
 """Against a receiver that is there, down, slow, failing, gone, busy, moved, and one that must not be reached."""
 
+import asyncio
 from dataclasses import replace
 from datetime import timedelta
 from email.utils import format_datetime
@@ -276,6 +277,19 @@ async def test_a_process_that_dies_after_sending_sends_again_under_the_same_id(s
     assert [one.event["data"]["version"] for one in receiver.received] == [1, 1, 2]
     assert receiver.received[0].id == receiver.received[1].id
     assert versions(receiver, stream) == [1, 2]
+
+
+async def test_dispatchers_side_by_side_send_everything_once_and_in_order(side: Any) -> None:
+    streams = [await side.counter(4) for _ in range(12)]
+    async with Receiver() as receiver:
+        made = await side.subscribed(receiver.url)
+        several = [await side.dispatcher(seed=seed) for seed in range(3)]
+        while len(receiver.accepted) < 60 or sum(await side.store.counts(made.id)):
+            await asyncio.gather(*(dispatcher.run_once() for dispatcher in several))
+    sent = [(one.event["data"]["stream"], one.event["data"]["version"]) for one in receiver.received]
+    assert len(sent) == len(set(sent)) == 60
+    for stream in streams:
+        assert [version for name, version in sent if name == stream.name] == [1, 2, 3, 4, 5]
 
 
 async def test_records_that_lie_on_the_bus_twice_are_sent_once(side: Any) -> None:
