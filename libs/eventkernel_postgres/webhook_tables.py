@@ -63,7 +63,9 @@ SELECT_SUBSCRIPTIONS = (
     "SELECT tenant, id, version, body FROM subscriptions WHERE id > %s AND (%s::text IS NULL OR tenant = %s)"
     " ORDER BY id LIMIT %s"
 )
-UPDATE_SUBSCRIPTION = "UPDATE subscriptions SET body = %s, version = version + 1 WHERE id = %s AND tenant = %s AND version = %s RETURNING id"
+UPDATE_SUBSCRIPTION = """
+    UPDATE subscriptions SET body = %s, version = version + 1 WHERE id = %s AND tenant = %s AND version = %s RETURNING id
+"""
 DELETE_SUBSCRIPTION = "DELETE FROM subscriptions WHERE id = %s AND tenant = %s RETURNING id"
 DELETE_DELIVERIES = "DELETE FROM deliveries WHERE subscription = %s"
 DELETE_ATTEMPTS = "DELETE FROM attempts WHERE subscription = %s"

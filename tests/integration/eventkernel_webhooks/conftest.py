@@ -38,7 +38,6 @@ from eventkernel_webhooks.dispatcher import Dispatcher, DispatcherSettings
 from eventkernel_webhooks.schedule import RetrySchedule
 from eventkernel_webhooks.sender import Sender
 from eventkernel_webhooks.signing import SecretBox, new_secret
-from localstack import PostgresServer
 
 TOPIC = "counters"
 BOX = SecretBox(b"a key of these tests")
@@ -137,8 +136,7 @@ async def side(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[
             opened.push_async_callback(database.close)
             store = SqliteWebhookStore(database)
         elif request.param == "postgres":
-            server: PostgresServer = request.getfixturevalue("postgres_server")
-            settings = PostgresSettings(server.dsn(), schema=f"webhooks_{uuid4().hex[:12]}")
+            settings = PostgresSettings(request.getfixturevalue("postgres_server").dsn(), schema=f"webhooks_{uuid4().hex[:12]}")
             store = await PostgresWebhookStore.open(settings)
             opened.push_async_callback(dropped, settings)
             opened.push_async_callback(store.close)
