@@ -13,7 +13,7 @@ from eventkernel_cassandra.bounded import chunks, each
 from eventkernel_cassandra.buckets import ABSENT, Statics, is_closed, may_be_untouched
 from eventkernel_cassandra.buckets import statics as statics_of
 from eventkernel_cassandra.errors import InDoubt, NotExecuted
-from eventkernel_cassandra.generations import Judge, Meaning, judge
+from eventkernel_cassandra.generations import Judge, Meaning, is_active, judge
 from eventkernel_cassandra.reading import StreamReader
 from eventkernel_cassandra.session import CqlSession, Row, Value
 from eventkernel_cassandra.settings import Layout
@@ -29,6 +29,8 @@ SHARDS_PER_READ = 16
 PAGE_ROWS = 1_000
 SHARES = 4
 """How many times its even share of a round one shard may take while others have less."""
+SCANNED_PART = 4
+"""One part in so many of a round is kept for streams that nobody poked."""
 WATCHED_ROWS_MAX = 200_000
 
 
@@ -47,11 +49,17 @@ class _Found:
     stream: StreamId
     bucket: int
     statics: Statics
+    after: int = 0
+
+    @property
+    def begins(self) -> int:
+        """The version after which events are wanted."""
+        return max(self.statics.published, self.after)
 
     @property
     def waiting(self) -> int:
-        """How many events are not published."""
-        return max(self.statics.head - self.statics.published, 0)
+        """How many events are wanted."""
+        return max(self.statics.head - self.begins, 0)
 
 
 class CassandraOutbox:
@@ -81,7 +89,29 @@ class CassandraOutbox:
         self._watch.poke(stream.key)
 
     async def pending(self, shards: Collection[int], streams_max: int) -> Sequence[PendingStream]:
-        """By shard. Where a round ends at the maximum, the next one goes on behind, so that no stream waits for ever."""
+        """The streams that were poked, and now and then, or where none was, all that have a pending row, by shard.
+
+        Where a round ends at the maximum, the next one goes on behind, so that no stream waits for ever.
+        """
+        poked = self._poked(shards, max(1, streams_max - streams_max // SCANNED_PART))
+        left = streams_max - len(poked)
+        if left <= 0 or not self._watch.must_scan():
+            return poked
+        scanned = await self._scan(shards, left)
+        known = {pending.stream for pending in scanned}
+        return [*(pending for pending in poked if pending.stream not in known), *scanned]
+
+    def _poked(self, shards: Collection[int], streams_max: int) -> Sequence[PendingStream]:
+        """Without a pending row: it was written before the append, but nobody has read it yet."""
+        found = []
+        for key in self._watch.begin_round(streams_max):
+            stream = StreamId.from_key(key)
+            shard = shard_of(stream, self._layout.shard_count)
+            if shard in shards:
+                found.append(PendingStream(stream, shard, ((self._watch.bucket_of(key), None),)))
+        return found
+
+    async def _scan(self, shards: Collection[int], streams_max: int) -> Sequence[PendingStream]:
         turn = next(self._turns) % len(shards) if shards else 0
         wanted = (order := sorted(shards))[turn:] + order[:turn]
         share = min(streams_max, SHARES * -(-streams_max // max(len(wanted), 1)))
@@ -89,8 +119,9 @@ class CassandraOutbox:
         found: list[PendingStream] = []
         for shard, rows in pages.items():
             places: dict[str, list[tuple[int, int]]] = {}
-            for stream, bucket, generation in rows:
-                places.setdefault(stream, []).append((bucket, generation))
+            for row in rows:
+                if self._watch.is_due(row):
+                    places.setdefault(row[0], []).append(row[1:])
             found += [PendingStream(StreamId.from_key(key), shard, tuple(sorted(at))) for key, at in places.items()]
             if len(found) > streams_max:
                 found = found[:streams_max]
@@ -102,27 +133,33 @@ class CassandraOutbox:
 
     async def read(self, streams: Sequence[PendingStream], events_max: int) -> Sequence[OutboxRun]:
         """The runs; on the way, rows that the generation has passed go, late writers are passed by, rested streams retired."""
-        self._watch.begin_round()
-        rows = [
-            (pending, (pending.stream.key, bucket, generation))
-            for pending in streams
-            for bucket, generation in _places(pending)
-        ]
-        rows = [(pending, row) for pending, row in rows if self._watch.is_due(row)]
-        found = await self._look(row for _, row in rows)
+        rows, poked = [], []
+        for pending in streams:
+            for bucket, generation in _places(pending):
+                if generation is None:
+                    poked.append((pending, (pending.stream.key, bucket)))
+                elif self._watch.is_due(row := (pending.stream.key, bucket, generation)):
+                    rows.append((pending, row))
+        found, found_poked = await asyncio.gather(
+            self._look(row for _, row in rows), self._statics_of_many({place for _, place in poked})
+        )
         active: dict[StreamId, _Found] = {}
         chores: list[tuple[int, RowKey, Statics, Meaning]] = []
         for pending, row in rows:
             statics = found[row]
             meaning = self._judge(statics, row[2])
-            bucket = _Found(pending.stream, row[1], statics)
-            if meaning is Meaning.ACTIVE and bucket.waiting:
+            self._watch.saw_bucket(row[0], row[1])
+            if meaning is Meaning.ACTIVE and statics.head > statics.published:
+                # Even where all of it is on the bus already: such a stream must not be retired.
                 self._watch.saw_activity(row)
-                earlier = active.get(pending.stream)
-                if earlier is None or row[1] < earlier.bucket:
-                    active[pending.stream] = bucket
+                _keep_earliest(active, _Found(pending.stream, row[1], statics, pending.after))
             elif self._is_chore(meaning, row):
                 chores.append((pending.shard, row, statics, meaning))
+        for pending, place in poked:
+            statics = found_poked[place]
+            if is_active(statics.generation) and statics.head > statics.published:
+                self._watch.saw_activity((*place, statics.generation))
+                _keep_earliest(active, _Found(pending.stream, place[1], statics, pending.after))
         begins = await each(CALLS_MAX, self._first_waiting, active.values())
         runs, _ = await asyncio.gather(
             each(CALLS_MAX, self._run, _within(begins, events_max)), each(CALLS_MAX, self._do, chores)
@@ -202,17 +239,17 @@ class CassandraOutbox:
         """The earliest bucket with something to publish: the one before comes first, whether its row was seen or not."""
         if may_be_untouched(found.bucket, found.statics.published, self._layout.bucket_events):
             before = await self._reader.statics(found.stream.key, found.bucket - 1)
-            earlier = _Found(found.stream, found.bucket - 1, before)
+            earlier = _Found(found.stream, found.bucket - 1, before, found.after)
             if earlier.waiting:
                 return await self._first_waiting(earlier)
         return found
 
     async def _run(self, chosen: tuple[_Found, int]) -> OutboxRun:
         found, count = chosen
-        published = found.statics.published
-        events = await self._reader.events(found.stream, found.bucket, published, published + count)
+        begins = found.begins
+        events = await self._reader.events(found.stream, found.bucket, begins, begins + count)
         place = _RunPlace(found.bucket, found.statics.generation)
-        return OutboxRun(found.stream, published, found.statics.head, tuple(events), place)
+        return OutboxRun(found.stream, found.statics.published, found.statics.head, tuple(events), place)
 
     async def _advance(self, run: OutboxRun) -> bool:
         assert isinstance(run.opaque, _RunPlace)
@@ -281,10 +318,16 @@ class CassandraOutbox:
         self._watch.forget(row)
 
 
-def _places(pending: PendingStream) -> Sequence[tuple[int, int]]:
-    """The rows behind a pending stream: bucket and generation of each."""
+def _places(pending: PendingStream) -> Sequence[tuple[int, int | None]]:
+    """The rows behind a pending stream: bucket and generation of each; no generation where a poke alone names it."""
     assert isinstance(pending.opaque, tuple)
     return pending.opaque
+
+
+def _keep_earliest(active: dict[StreamId, _Found], found: _Found) -> None:
+    earlier = active.get(found.stream)
+    if earlier is None or found.bucket < earlier.bucket:
+        active[found.stream] = found
 
 
 def _within(found: Sequence[_Found], events_max: int) -> list[tuple[_Found, int]]:

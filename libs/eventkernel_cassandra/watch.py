@@ -5,7 +5,9 @@ differ between relays, or be cut short, and the clock may jump.
 """
 
 from collections import OrderedDict
+from collections.abc import Collection
 from dataclasses import dataclass
+from itertools import islice
 from typing import TypeAlias
 
 from eventkernel.ports.clock import Clock
@@ -19,17 +21,21 @@ class Pace:
     """Intervals of a relay.
 
     ``rest_seconds``: quiet so long, a stream is retired. An active one costs one conditional write per append and one per
-    relay round; a retired one costs its next append a pending row, and the relay two more writes.
+    relay round, and a look now and then; a retired one costs its next append a pending row, and the relay two more writes.
     ``grace_seconds``: a pending row without an append so long is passed by; longer than an append takes.
     ``look_seconds_max``: a quiet stream is looked at after a quarter of the time it has been quiet, at most so long. Its
     next event waits so long at most, unless the relay is poked; 0 looks at every round.
-    ``serial_seconds``: a stream is read serially so often, which brings appends to an end whose writer died in doubt.
+    ``serial_seconds``: a stream is read serially so often, which brings appends to an end whose writer died in doubt; its
+    retirement does so as well.
+    ``scan_seconds``: while pokes say where to look, all pending rows are looked through no oftener. Without pokes every
+    round looks through them.
     """
 
-    rest_seconds: float = 60.0
+    rest_seconds: float = 5.0
     grace_seconds: float = 10.0
     look_seconds_max: float = 1.0
     serial_seconds: float = 5.0
+    scan_seconds: float = 0.25
 
 
 USUAL_PACE = Pace()
@@ -51,17 +57,44 @@ class Watch:
         self._pace = pace
         self._rows_max = rows_max
         self._known: OrderedDict[RowKey, _Known] = OrderedDict()
-        self._poked: set[str] = set()
-        self._poked_before: set[str] = set()
+        self._poked: dict[str, None] = {}
+        self._poked_before: Collection[str] = ()
+        self._scanned_at = -pace.scan_seconds
+        self._buckets: OrderedDict[str, int] = OrderedDict()
 
     def poke(self, stream_key: str) -> None:
         """Look at this stream in the next round."""
         if len(self._poked) < self._rows_max:
-            self._poked.add(stream_key)
+            self._poked[stream_key] = None
 
-    def begin_round(self) -> None:
-        """Pokes until now count for this round, later ones for the next."""
-        self._poked_before, self._poked = self._poked, set()
+    def begin_round(self, streams_max: int) -> Collection[str]:
+        """So many of the streams poked until now are for this round, the others and later ones for the next."""
+        if len(self._poked) <= streams_max:
+            self._poked_before, self._poked = self._poked, {}
+        else:
+            self._poked_before = dict.fromkeys(islice(self._poked, streams_max))
+            for stream_key in self._poked_before:
+                del self._poked[stream_key]
+        return self._poked_before
+
+    def must_scan(self) -> bool:
+        """Whether this round looks through all rows; counts as if it then did."""
+        now = self._now()
+        if self._poked_before and 0 <= now - self._scanned_at < self._pace.scan_seconds:
+            return False
+        self._scanned_at = now
+        return True
+
+    def bucket_of(self, stream_key: str) -> int:
+        """The bucket in which a poked stream is likely to go on."""
+        return self._buckets.get(stream_key, 0)
+
+    def saw_bucket(self, stream_key: str, bucket: int) -> None:
+        """The stream has come to this bucket; those that are in their first need no memory."""
+        if bucket > self._buckets.get(stream_key, 0):
+            self._buckets[stream_key] = bucket
+            if len(self._buckets) > self._rows_max:
+                self._buckets.popitem(last=False)
 
     def is_due(self, row: RowKey) -> bool:
         """Whether to look at the row's stream now; a row seen for the first time always is."""

@@ -25,7 +25,8 @@ class MemoryOutbox:
         runs = []
         for pending in streams:
             stored = self._journal.streams.get(pending.stream) or MemoryStream()
-            events = tuple(stored.events[stored.published : stored.published + events_max])
+            begin = max(stored.published, pending.after)
+            events = tuple(stored.events[begin : begin + events_max])
             if events:
                 runs.append(OutboxRun(pending.stream, stored.published, stored.head, events))
             events_max -= len(events)

@@ -43,12 +43,13 @@ SELECT_OLDEST = """
 
 @dataclass(frozen=True, slots=True)
 class _Chosen:
-    """What a read takes of one stream: versions ``published + 1`` to ``up_to``."""
+    """What a read takes of one stream: versions ``after + 1`` to ``up_to``."""
 
     stream: StreamId
     number: int
     published: int
     head: int
+    after: int
     up_to: int
 
 
@@ -67,7 +68,7 @@ class SqliteOutbox:
 
     async def read(self, streams: Sequence[PendingStream], events_max: int) -> Sequence[OutboxRun]:
         """One statement for the streams, one for each page of events; the last run may be cut where the budget ends."""
-        chosen = self._database.read_now(partial(_choose, [pending.stream for pending in streams], events_max))
+        chosen = self._database.read_now(partial(_choose, streams, events_max))
         events: list[RecordedEvent] = []
         for page in _pages(chosen):
             events += self._database.read_now(partial(_events, page))
@@ -88,16 +89,17 @@ class SqliteOutbox:
         return await self._database.read(_depth)
 
 
-def _choose(streams: Sequence[StreamId], events_max: int, connection: sqlite3.Connection) -> list[_Chosen]:
-    by_key = {stream.key: stream for stream in streams}
+def _choose(streams: Sequence[PendingStream], events_max: int, connection: sqlite3.Connection) -> list[_Chosen]:
+    by_key = {pending.stream.key: pending for pending in streams}
     chosen = []
     for key, number, _, head, published, _ in connection.execute(
         SELECT_STREAMS, (json.dumps(list(by_key)),)
     ).fetchall():
-        count = min(head - published, events_max)
+        after = max(published, by_key[key].after)
+        count = min(head - after, events_max)
         if count > 0:
             events_max -= count
-            chosen.append(_Chosen(by_key[key], number, published, head, published + count))
+            chosen.append(_Chosen(by_key[key].stream, number, published, head, after, after + count))
     return chosen
 
 
@@ -106,7 +108,7 @@ def _pages(chosen: Sequence[_Chosen]) -> Iterator[dict[int, tuple[StreamId, int,
     page: dict[int, tuple[StreamId, int, int]] = {}
     left = PAGE_EVENTS
     for run in chosen:
-        after = run.published
+        after = run.after
         while after < run.up_to:
             up_to = min(run.up_to, after + left)
             page[run.number] = (run.stream, after, up_to)

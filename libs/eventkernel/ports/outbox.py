@@ -11,16 +11,22 @@ from eventkernel.ids import StreamId
 
 @dataclass(frozen=True, slots=True)
 class PendingStream:
-    """A stream that may have unpublished events."""
+    """A stream that may have unpublished events. A relay may ask for those beyond version ``after`` alone: what lies before
+    is on the bus, and its cursor on the way.
+    """
 
     stream: StreamId
     shard: int
     opaque: object = None
+    after: int = 0
 
 
 @dataclass(frozen=True, slots=True)
 class OutboxRun:
-    """A contiguous run of unpublished events: versions ``published + 1`` … ``events[-1].version``; ``head`` is the stream's."""
+    """A contiguous run of unpublished events: versions ``published + 1`` … ``events[-1].version``; ``head`` is the stream's.
+
+    Where the relay asked for less, it begins behind ``after``.
+    """
 
     stream: StreamId
     published: int

@@ -9,14 +9,25 @@ import contextlib
 import itertools
 import logging
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Protocol
 
+from eventkernel import failpoints
 from eventkernel.errors import KernelError, PublishFailed
 from eventkernel.ids import StreamId
-from eventkernel.ports import BusTail, Clock, EventPublisher, Outbox, OutboxDepth, OutboxRun, ShardLeases
+from eventkernel.ports import (
+    BusTail,
+    Clock,
+    EventPublisher,
+    Outbox,
+    OutboxDepth,
+    OutboxRun,
+    PendingStream,
+    ShardLeases,
+)
 from eventkernel.runtime.bus_knowledge import BusKnowledge
 from eventkernel.runtime.cloudevents import WireName, to_message
+from eventkernel.runtime.cursors import Cursors
 from eventkernel.runtime.tracing import log_events
 from eventkernel.runtime.waiting import first_of, gather
 
@@ -27,7 +38,9 @@ _log = logging.getLogger(__name__)
 class RelaySettings:
     """Named limits and intervals. ``gather_seconds``: how far the beginnings of rounds that are not full lie apart at least,
     so that events which come one by one share a round; the first after a pause does not wait.
-    ``readback_records_max`` is per partition; it covers what one round can have published.
+    ``cursor_seconds``: how long a cursor may wait so that one write moves it over several rounds' events.
+    ``cursors_behind_max``: events published whose cursors have not moved, beyond which no round begins;
+    ``readback_records_max``, which is per partition, covers them.
     ``apart_failures_max``: streams in a row that fail to be published apart before the whole round is given up.
     """
 
@@ -36,6 +49,8 @@ class RelaySettings:
     events_max: int = 2_000
     poll_seconds: float = 0.05
     gather_seconds: float = 0.0
+    cursor_seconds: float = 0.0
+    cursors_behind_max: int = 5_000
     lease_seconds: float = 10.0
     backoff_seconds_max: float = 5.0
     readback_records_max: int = 5_000
@@ -90,6 +105,7 @@ class Relay:
         self._leased_at = -settings.lease_seconds
         self._depth_at = -settings.depth_seconds
         self._on_bus = BusKnowledge(settings.known_streams_max)
+        self._cursors = Cursors(outbox, clock, seconds=settings.cursor_seconds, events_max=settings.cursors_behind_max)
         self._must_read_back = True
         self._apart = False
         self._poked = asyncio.Event()
@@ -105,9 +121,9 @@ class Relay:
             while not stop.is_set():
                 self._poked.clear()
                 began = self._clock.now()
-                moved = 0
+                published = 0
                 try:
-                    moved = await self.run_once()
+                    published = await self._round()
                     await self._report()
                     backoff = 0.0
                 except KernelError as error:
@@ -121,19 +137,35 @@ class Relay:
                 if backoff:
                     # A poke means new events, not that what failed works again.
                     await first_of(stop.wait(), self._clock.sleep(backoff))
-                elif not moved:
+                elif not published:
                     poll = self._clock.sleep(self._settings.poll_seconds)
-                    await first_of(stop.wait(), self._poked.wait(), poll)
-                elif moved < self._settings.events_max:
+                    # What is on its way may have taken the round's place.
+                    await first_of(stop.wait(), self._poked.wait(), self._cursors.batch(), poll)
+                elif published < self._settings.events_max:
                     await gather(stop, self._clock, began, self._settings.gather_seconds)
         finally:
+            with contextlib.suppress(KernelError):
+                await self._cursors.settled()
             with contextlib.suppress(KernelError):
                 await self._leases.release(self._owner)
 
     async def run_once(self) -> int:
-        """One round over the shards held: gives the number of events whose cursor moved."""
+        """One round over the shards held, and its cursors: gives the number of events whose cursor moved."""
+        try:
+            await self._round()
+        except KernelError:
+            with contextlib.suppress(KernelError):
+                await self._cursors.settled()
+            raise
+        return await self._cursors.settled()
+
+    async def _round(self) -> int:
+        """Publish what waits and leave the cursors to move by themselves: gives the number of events that are on the bus."""
+        await self._cursors.room()
         await self._renew_leases()
-        pending = await self._outbox.pending(self._shards, self._settings.streams_max)
+        pending = [
+            self._beyond(found) for found in await self._outbox.pending(self._shards, self._settings.streams_max)
+        ]
         if not pending:
             return 0
         runs = await self._outbox.read(pending, self._settings.events_max)
@@ -168,18 +200,20 @@ class Relay:
                 for event in run.events
                 if event.version > on_bus
             ]
-        # From here until the cursors have moved, a failure leaves records on the bus that the cursors do not know.
+        # From here until it is known what is on the bus, a failure leaves records there that the cursors do not know.
         self._must_read_back = True
         if messages:
-            await self._publisher.publish(messages)
+            failpoints.reached("relay-frozen-past-lease")
+            await failpoints.under_way("produced-not-acknowledged", self._publisher.publish(messages))
+            failpoints.reached("acknowledged-cursor-not-moved")
         for run in runs:
             self._on_bus.saw(run.stream, (event.version for event in run.events))
-        moved = await self._outbox.advance(runs)
         self._must_read_back = False
+        self._cursors.add(runs)
         if self._observer:
             self._observer.published(len(messages), total - len(messages))
         log_events(_log, "published", itertools.chain.from_iterable(run.events for run in runs))
-        return sum(len(run.events) for run, ok in zip(runs, moved, strict=True) if ok)
+        return total
 
     async def _publish_apart(self, runs: Sequence[OutboxRun]) -> int:
         """After a failure, stream by stream: one that the bus will not take holds up itself and nobody else."""
@@ -201,6 +235,11 @@ class Relay:
             raise failed
         self._apart = False
         return moved
+
+    def _beyond(self, found: PendingStream) -> PendingStream:
+        """Leave out what is on the bus while its cursor is on the way."""
+        reached = self._cursors.reached(found.stream)
+        return replace(found, after=reached) if reached else found
 
     async def _renew_leases(self) -> None:
         now = self._clock.now().timestamp()

@@ -41,12 +41,13 @@ def never_pass_by(found: Statics, generation: int) -> Meaning:
 class World:
     """A store, a writer of two events, and relays that share what they published."""
 
-    def __init__(self, choices: Choices, rules: Judge = judge, pace: Pace = HASTY) -> None:
+    def __init__(self, choices: Choices, rules: Judge = judge, pace: Pace = HASTY, *, poked: bool = False) -> None:
         self.clock = ManualClock()
         self.store = SimulatedStore(self.clock)
         self.steps = Interleaving(choices)
         self.rules = rules
         self.pace = pace
+        self.poked = poked
         self.bus: list[int] = []
         self.acknowledged = 0
 
@@ -64,6 +65,8 @@ class World:
     async def relay(self, name: str, rounds: int) -> None:
         outbox = self.outbox(SimulatedSession(self.store, self.steps.gate(name)))
         for _ in range(rounds):
+            if self.poked:
+                outbox.poke(STREAM)
             await self.publish(outbox)
 
     async def publish(self, outbox: CassandraOutbox) -> int:
@@ -99,11 +102,13 @@ class World:
         )
 
 
-async def explore(rules: Judge, pace: Pace, *, writers: int, appends: int, rounds: int) -> tuple[int, list[str] | None]:
+async def explore(
+    rules: Judge, pace: Pace, *, writers: int, appends: int, rounds: int, poked: bool = False
+) -> tuple[int, list[str] | None]:
     """Every interleaving: how many there were, and the first that loses an event."""
     histories = 0
     for choices in every_history():
-        world = World(choices, rules, pace)
+        world = World(choices, rules, pace, poked=poked)
         writing = [world.write(f"writer {number}", appends) for number in range(writers)]
         results = await world.steps.run(*writing, world.relay("relay", rounds))
         assert results == [None] * (writers + 1)
@@ -116,6 +121,13 @@ async def explore(rules: Judge, pace: Pace, *, writers: int, appends: int, round
 @pytest.mark.parametrize("pace", [HASTY, RESTING], ids=["hasty", "resting"])
 async def test_no_interleaving_of_a_writer_and_a_relay_loses_an_event(pace: Pace) -> None:
     histories, lost = await explore(judge, pace, writers=1, appends=2, rounds=2)
+    assert lost is None
+    assert histories > 50
+
+
+@pytest.mark.parametrize("pace", [HASTY, RESTING], ids=["hasty", "resting"])
+async def test_no_interleaving_with_a_relay_that_pokes_send_to_a_stream_loses_an_event(pace: Pace) -> None:
+    histories, lost = await explore(judge, pace, writers=1, appends=2, rounds=3, poked=True)
     assert lost is None
     assert histories > 50
 

@@ -28,7 +28,7 @@ class World:
         self.seen: list[str] = []
         session = SimulatedSession(self.tables, self.see)
         self.store = CassandraEventStore(SimulatedSession(self.tables), STATEMENTS, LAYOUT, self.clock)
-        self.outbox = CassandraOutbox(session, STATEMENTS, LAYOUT, self.clock)
+        self.outbox = CassandraOutbox(session, STATEMENTS, LAYOUT, self.clock, pace=Pace(rest_seconds=60.0))
 
     async def see(self, statement: Statement, values: object) -> None:
         self.seen.append(statement.name)
@@ -82,6 +82,51 @@ async def test_a_poke_brings_the_next_look_forward() -> None:
     assert await world.round() == 0
     world.outbox.poke(stream)
     assert await world.round() == 1
+
+
+async def test_pokes_spare_the_look_through_all_rows_for_a_while_and_what_was_not_poked_is_found_after_it() -> None:
+    world, poked, silent = World(), new_stream(), new_stream()
+    await world.round()
+    await append(world.store, poked, Position(0), new_entry(poked))
+    await append(world.store, silent, Position(0), new_entry(silent))
+    world.seen.clear()
+    world.outbox.poke(poked)
+    assert await world.round() == 1
+    assert "select_pending_of_shards" not in world.seen
+    await world.clock.advance(0.3)
+    world.outbox.poke(poked)
+    assert await world.round() == 1
+    assert "select_pending_of_shards" in world.seen
+
+
+async def test_a_flood_of_pokes_leaves_room_for_what_nobody_poked_and_streams_without_events_do_no_harm() -> None:
+    world, silent = World(), new_stream()
+    await append(world.store, silent, Position(0), new_entry(silent))
+    for _ in range(100):
+        world.outbox.poke(new_stream())
+    pending = await world.outbox.pending(range(2), 8)
+    assert len(pending) == 7
+    assert silent in [found.stream for found in pending]
+    assert [len(run.events) for run in await world.outbox.read(pending, 100)] == [1]
+    assert {name for name in world.seen if name.startswith(("retire", "pass", "delete"))} == set()
+
+
+async def test_a_poke_finds_a_stream_in_the_bucket_to_which_it_was_followed() -> None:
+    world, stream = World(), new_stream()
+    layout = Layout(bucket_events=64, shard_count=2)
+    store = CassandraEventStore(SimulatedSession(world.tables), STATEMENTS, layout, world.clock)
+    world.outbox = CassandraOutbox(SimulatedSession(world.tables, world.see), STATEMENTS, layout, world.clock)
+    position = Position(0)
+    for _ in range(3):
+        position = await append(store, stream, position, *(new_entry(stream) for _ in range(40)))
+        for _ in range(3):
+            await world.clock.advance(0.3)
+            await world.round()
+    world.seen.clear()
+    await append(store, stream, position, new_entry(stream))
+    world.outbox.poke(stream)
+    assert await world.round() == 1
+    assert "select_pending_of_shards" not in world.seen
 
 
 async def test_an_append_in_doubt_is_brought_to_an_end_by_a_serial_read_now_and_then() -> None:

@@ -233,7 +233,7 @@ async def test_running_it_waits_out_failures_reports_the_depth_and_releases_its_
     world.faults.script("publish_unacknowledged")
     relay, stop = world.relay(observer=Observer(), leases=leases), asyncio.Event()
     running = asyncio.create_task(relay.run(stop))
-    for _ in range(20):
+    for _ in range(80):  # cursors move beside the rounds, and the depth is asked every five seconds
         await asyncio.sleep(0)
         await world.clock.advance(0.1)
     assert ("published", 0, 3) in seen
