@@ -136,7 +136,9 @@ async def side(request: pytest.FixtureRequest, data_dir: Path) -> AsyncIterator[
             opened.push_async_callback(database.close)
             store = SqliteWebhookStore(database)
         elif request.param == "postgres":
-            settings = PostgresSettings(request.getfixturevalue("postgres_server").dsn(), schema=f"webhooks_{uuid4().hex[:12]}")
+            settings = PostgresSettings(
+                request.getfixturevalue("postgres_server").dsn(), schema=f"webhooks_{uuid4().hex[:12]}"
+            )
             store = await PostgresWebhookStore.open(settings)
             opened.push_async_callback(dropped, settings)
             opened.push_async_callback(store.close)
