@@ -32,7 +32,8 @@ class EventContext:
     """One context's events and all that rests on their shapes.
 
     ``package`` is the protobuf package without its version; ``messages`` has every shape that can be read, by type and schema
-    version; ``producers`` the commands that each event of today comes of. ``wire`` is the folder of the codec's modules.
+    version; ``producers`` the commands that each event of today comes of; ``state_version`` is the declared one of snapshots.
+    ``wire`` is the folder of the codec's modules.
     """
 
     name: str
@@ -45,6 +46,7 @@ class EventContext:
     codecs: Codecs[Any, Any]
     decider: Decider[Any, Any, Any, Any]
     state: type[Any]
+    state_version: int
     producers: Mapping[str, tuple[str, ...]]
     consumers: tuple[Consumer, ...]
     wire: Path
@@ -83,7 +85,7 @@ def prescriptions() -> EventContext:
     from prescriptions.streams import CATEGORY, CONTEXT
     from prescriptions.views import VIEWS
     from prescriptions.wire import events
-    from prescriptions.wire.snapshots import PrescriptionStateCodec
+    from prescriptions.wire.snapshots import VERSION, PrescriptionStateCodec
 
     return EventContext(
         name=CONTEXT,
@@ -96,6 +98,7 @@ def prescriptions() -> EventContext:
         codecs=Codecs(events.PrescriptionEventCodec(), PrescriptionStateCodec()),
         decider=PRESCRIPTION,
         state=Prescription,
+        state_version=VERSION,
         producers=produced((row.transition.event.__name__, row.transition.name) for row in ROWS),
         consumers=(
             *map(view_consumer, VIEWS),
