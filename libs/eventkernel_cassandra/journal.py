@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
+from eventkernel import failpoints
 from eventkernel.ids import StreamId, shard_of
 from eventkernel.ports.clock import Clock
 from eventkernel.ports.event_store import Appended, AppendOutcome, Conflict, Entry, Position, Replayed, Unknown
@@ -129,6 +130,7 @@ class Journal:
     async def _send(self, attempt: _Attempt, statement: Statement, generation: int) -> Verdict:
         if not is_active(generation):
             await self._announce(attempt, announced(generation))
+            failpoints.reached("after-pending-insert")
         values = append_values(
             attempt.key,
             attempt.bucket,
@@ -139,7 +141,7 @@ class Journal:
             attempt=attempt.mark,
             entries=attempt.entries,
         )
-        return await self._session.apply(statement, values)
+        return await failpoints.under_way("append-sent-reply-lost", self._session.apply(statement, values))
 
     async def _announce(self, attempt: _Attempt, generation: int) -> None:
         """Write the pending row, for certain, before an append that relies on it is sent."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
+from eventkernel import failpoints
 from eventkernel.ids import StreamId, shard_of
 from eventkernel.ports.clock import Clock
 from eventkernel.ports.outbox import Outbox, OutboxDepth, OutboxRun, PendingStream
@@ -311,6 +312,7 @@ class CassandraOutbox:
 
     async def _delete(self, shard: int, row: RowKey) -> None:
         """Only ever of a row that the generation has passed. One that stays, or comes back, is found stale again."""
+        failpoints.reached("retired-pending-row-left")
         try:
             await self._session.write(self._statements.delete_pending, [shard, *row])
         except (InDoubt, NotExecuted):

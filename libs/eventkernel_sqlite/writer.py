@@ -23,6 +23,7 @@ from dataclasses import dataclass
 from queue import SimpleQueue
 from typing import Any, TypeAlias, TypeVar
 
+from eventkernel import failpoints
 from eventkernel.errors import Overloaded, StoreUnavailable
 from eventkernel_sqlite.connection import is_busy, translated
 from eventkernel_sqlite.room import Room
@@ -211,11 +212,13 @@ class Writer:
         self._bound().call_soon(self._gather_more)
 
     def _try_commit(self) -> CommitInDoubt | None:
+        failpoints.reached("sqlite-before-commit")
         try:
             self._connection.commit()  # unlike execute("COMMIT"), lets go of the interpreter lock once
         except sqlite3.Error as error:
             self._roll_back()
             return CommitInDoubt(self._store, f"commit failed: {error}")
+        failpoints.reached("sqlite-after-commit")
         return None
 
     def _undo(self, batch: list[_Item], cause: Exception) -> None:

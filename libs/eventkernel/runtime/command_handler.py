@@ -12,6 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
+from eventkernel import failpoints
 from eventkernel.envelope import EventMeta, NewEvent
 from eventkernel.errors import (
     IdempotencyMismatch,
@@ -232,6 +233,7 @@ class CommandHandler(Generic[C, E, S, X]):
                 return
             outcome = await self._append(stream, aggregate.position, decided.staged)
             if isinstance(outcome, Appended):
+                failpoints.reached("appended-reply-to-caller-lost")
                 aggregate, fresh = self._settle(decided.staged, outcome.position), True
                 for waiting, error in decided.later:
                     _fail(waiting, error)

@@ -12,6 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
+from eventkernel import failpoints
 from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import Divergence, KernelError, StoreMismatch
 from eventkernel.ids import StreamId
@@ -163,7 +164,9 @@ class Projector(Generic[E]):
             return 0
         self._folded_at = self._clock.now()
         events = events_by_stream(records, self._broken)
+        failpoints.reached("two-consumers-in-rebalance")
         await self.apply(events)
+        failpoints.reached("postgres-committed-offset-not")
         log_events(_log, "applied", itertools.chain.from_iterable(events.values()))
         if self._on_applied:
             self._on_applied()
