@@ -172,6 +172,7 @@ def relay(process: Process) -> Component:
             events_max=settings.relay_events_max,
             poll_seconds=settings.relay_poll_seconds,
             gather_seconds=settings.relay_gather_seconds,
+            lease_seconds=settings.relay_lease_seconds,
         ),
         observer=RelayMetrics(process.metrics),
     )

@@ -72,6 +72,9 @@ class Settings(BaseSettings):
         0.02, ge=0, description="Least distance of a relay's rounds while events keep coming."
     )
     relay_events_max: int = Field(2_000, ge=1, description="Events of one relay round.")
+    relay_lease_seconds: float = Field(
+        10.0, gt=0, description="How long a relay that says nothing keeps its share of the work from others."
+    )
     sweep_seconds: float = Field(
         3600.0, gt=0, description="How often a relay looks through the whole journal for lost work."
     )

@@ -132,7 +132,9 @@ class Erx:
     folder: Path
     children: list[Child] = field(default_factory=list)
 
-    def start(self, *arguments: str | Path, environment: dict[str, str] | None = None) -> Child:
+    def start(
+        self, *arguments: str | Path, environment: dict[str, str] | None = None, module: str = "bootstrap"
+    ) -> Child:
         """Start ``erx ARGUMENTS``; no ``ERX_`` variable of this process is passed on."""
         words = tuple(map(str, arguments))
         place = self.folder / f"{len(self.children):03}-{words[0]}"
@@ -140,7 +142,7 @@ class Erx:
         roots = os.pathsep.join((str(ROOT / "libs"), str(ROOT / "services")))
         with place.with_suffix(".out").open("wb") as output, place.with_suffix(".err").open("wb") as errors:
             process = subprocess.Popen(  # noqa: S603 - this very program, with arguments of a test
-                [sys.executable, "-ISc", _WITH_PARENT, sys.executable, "-P", "-m", "bootstrap", *words],
+                [sys.executable, "-ISc", _WITH_PARENT, sys.executable, "-P", "-m", module, *words],
                 stdin=subprocess.DEVNULL,
                 stdout=output,
                 stderr=errors,
