@@ -151,6 +151,7 @@ class Prescription(_message.Message):
     END_TIME_FIELD_NUMBER: _builtins.int
     QUANTITY_FORFEITED_FIELD_NUMBER: _builtins.int
     ALLOWED_COMMANDS_FIELD_NUMBER: _builtins.int
+    EXPIRE_TEXT_FIELD_NUMBER: _builtins.int
     prescription_id: _builtins.str
     """The prescription's id, a UUID."""
     status: _enums_pb2.PrescriptionStatus.ValueType
@@ -165,6 +166,8 @@ class Prescription(_message.Message):
     """How many fills are done."""
     refills_remaining: _builtins.int
     """How many fills may still follow the one that is current or next; 0 also when every fill is done."""
+    expire_text: _builtins.str
+    """What an old record says of the last day where that is no date; then it is not known when it expires. Empty otherwise."""
     @_builtins.property
     def content(self) -> Global___PrescriptionContent:
         """What was written."""
@@ -183,7 +186,9 @@ class Prescription(_message.Message):
 
     @_builtins.property
     def expire_time(self) -> _timestamp_pb2.Timestamp:
-        """When it can no longer be filled; absent until it is issued, and where it never expires."""
+        """When it can no longer be filled; absent until it is issued, where it never expires, and where `expire_text` says that it
+        is not known.
+        """
 
     @_builtins.property
     def update_time(self) -> _timestamp_pb2.Timestamp:
@@ -270,10 +275,11 @@ class Prescription(_message.Message):
         end_time: _timestamp_pb2.Timestamp | None = ...,
         quantity_forfeited: _values_pb2.Quantity | None = ...,
         allowed_commands: _abc.Iterable[_builtins.str] | None = ...,
+        expire_text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["claim", b"claim", "content", b"content", "create_time", b"create_time", "end_reason", b"end_reason", "end_time", b"end_time", "expire_time", b"expire_time", "first_partial_time", b"first_partial_time", "hold", b"hold", "issue_time", b"issue_time", "nominated_pharmacy", b"nominated_pharmacy", "quantity_dispensed_this_fill", b"quantity_dispensed_this_fill", "quantity_forfeited", b"quantity_forfeited", "quantity_remaining_this_fill", b"quantity_remaining_this_fill", "record_time", b"record_time", "signature", b"signature", "update_time", b"update_time", "written_date", b"written_date"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_commands", b"allowed_commands", "claim", b"claim", "content", b"content", "content_sha256", b"content_sha256", "create_time", b"create_time", "dispenses", b"dispenses", "end_reason", b"end_reason", "end_time", b"end_time", "expire_time", b"expire_time", "fills_done", b"fills_done", "first_partial_time", b"first_partial_time", "hold", b"hold", "issue_time", b"issue_time", "nominated_pharmacy", b"nominated_pharmacy", "prescription_id", b"prescription_id", "quantity_dispensed_this_fill", b"quantity_dispensed_this_fill", "quantity_forfeited", b"quantity_forfeited", "quantity_remaining_this_fill", b"quantity_remaining_this_fill", "record_time", b"record_time", "refills_allowed", b"refills_allowed", "refills_remaining", b"refills_remaining", "signature", b"signature", "status", b"status", "update_time", b"update_time", "version", b"version", "written_date", b"written_date"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["allowed_commands", b"allowed_commands", "claim", b"claim", "content", b"content", "content_sha256", b"content_sha256", "create_time", b"create_time", "dispenses", b"dispenses", "end_reason", b"end_reason", "end_time", b"end_time", "expire_text", b"expire_text", "expire_time", b"expire_time", "fills_done", b"fills_done", "first_partial_time", b"first_partial_time", "hold", b"hold", "issue_time", b"issue_time", "nominated_pharmacy", b"nominated_pharmacy", "prescription_id", b"prescription_id", "quantity_dispensed_this_fill", b"quantity_dispensed_this_fill", "quantity_forfeited", b"quantity_forfeited", "quantity_remaining_this_fill", b"quantity_remaining_this_fill", "record_time", b"record_time", "refills_allowed", b"refills_allowed", "refills_remaining", b"refills_remaining", "signature", b"signature", "status", b"status", "update_time", b"update_time", "version", b"version", "written_date", b"written_date"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -30,7 +30,7 @@ from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__
 from google.type import date_pb2 as google_dot_type_dot_date__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+erx/prescriptions/events/v3/lifecycle.proto\x12\x1b\x65rx.prescriptions.events.v3\x1a)erx/prescriptions/events/v3/content.proto\x1a&erx/prescriptions/types/v1/enums.proto\x1a(erx/prescriptions/types/v1/parties.proto\x1a\'erx/prescriptions/types/v1/values.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"X\n\x13PrescriptionCreated\x12\x41\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x30.erx.prescriptions.events.v3.PrescriptionContent\"m\n\x13PrescriptionAmended\x12\x41\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x30.erx.prescriptions.events.v3.PrescriptionContent\x12\x13\n\x0b\x63hange_note\x18\x02 \x01(\t\"\xd5\x01\n\x12PrescriptionSigned\x12\x16\n\x0e\x63ontent_sha256\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x11\n\talgorithm\x18\x03 \x01(\t\x12\x16\n\x0e\x63\x65rtificate_id\x18\x04 \x01(\t\x12:\n\x07\x66\x61\x63tors\x18\x05 \x03(\x0e\x32).erx.prescriptions.types.v1.SigningFactor\x12-\n\tsigned_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xaf\x01\n\x12PrescriptionIssued\x12-\n\tissued_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\tnominated\x18\x03 \x01(\x0b\x32\'.erx.prescriptions.types.v1.PharmacyRef\"\x8b\x01\n\x11PharmacyNominated\x12\x39\n\x08pharmacy\x18\x01 \x01(\x0b\x32\'.erx.prescriptions.types.v1.PharmacyRef\x12;\n\x0cnominated_by\x18\x02 \x01(\x0b\x32%.erx.prescriptions.types.v1.PersonRef\"\x8c\x01\n\x15PrescriptionCancelled\x12\x36\n\x06reason\x18\x01 \x01(\x0b\x32&.erx.prescriptions.types.v1.ReasonCode\x12;\n\x0crequested_by\x18\x02 \x01(\x0b\x32%.erx.prescriptions.types.v1.PersonRef\"q\n\x15PrescriptionSuspended\x12\x36\n\x06reason\x18\x01 \x01(\x0b\x32&.erx.prescriptions.types.v1.ReasonCode\x12 \n\x05until\x18\x02 \x01(\x0b\x32\x11.google.type.Date\"M\n\x13PrescriptionResumed\x12\x36\n\x06reason\x18\x01 \x01(\x0b\x32&.erx.prescriptions.types.v1.ReasonCode\"\x87\x01\n\x13PrescriptionExpired\x12.\n\nexpired_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\x12quantity_forfeited\x18\x02 \x01(\x0b\x32$.erx.prescriptions.types.v1.Quantity\"T\n\x1aPrescriptionEnteredInError\x12\x36\n\x06reason\x18\x01 \x01(\x0b\x32&.erx.prescriptions.types.v1.ReasonCodeb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n+erx/prescriptions/events/v3/lifecycle.proto\x12\x1b\x65rx.prescriptions.events.v3\x1a)erx/prescriptions/events/v3/content.proto\x1a&erx/prescriptions/types/v1/enums.proto\x1a(erx/prescriptions/types/v1/parties.proto\x1a\'erx/prescriptions/types/v1/values.proto\x1a\x1fgoogle/protobuf/timestamp.proto\x1a\x16google/type/date.proto\"X\n\x13PrescriptionCreated\x12\x41\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x30.erx.prescriptions.events.v3.PrescriptionContent\"m\n\x13PrescriptionAmended\x12\x41\n\x07\x63ontent\x18\x01 \x01(\x0b\x32\x30.erx.prescriptions.events.v3.PrescriptionContent\x12\x13\n\x0b\x63hange_note\x18\x02 \x01(\t\"\xd5\x01\n\x12PrescriptionSigned\x12\x16\n\x0e\x63ontent_sha256\x18\x01 \x01(\x0c\x12\x11\n\tsignature\x18\x02 \x01(\x0c\x12\x11\n\talgorithm\x18\x03 \x01(\t\x12\x16\n\x0e\x63\x65rtificate_id\x18\x04 \x01(\t\x12:\n\x07\x66\x61\x63tors\x18\x05 \x03(\x0e\x32).erx.prescriptions.types.v1.SigningFactor\x12-\n\tsigned_at\x18\x06 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\xc5\x01\n\x12PrescriptionIssued\x12-\n\tissued_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12.\n\nexpires_at\x18\x02 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12:\n\tnominated\x18\x03 \x01(\x0b\x32\'.erx.prescriptions.types.v1.PharmacyRef\x12\x14\n\x0c\x65xpires_text\x18\x04 \x01(\t\"\x8b\x01\n\x11PharmacyNominated\x12\x39\n\x08pharmacy\x18\x01 \x01(\x0b\x32\'.erx.prescriptions.types.v1.PharmacyRef\x12;\n\x0cnominated_by\x18\x02 \x01(\x0b\x32%.erx.prescriptions.types.v1.PersonRef\"\x8c\x01\n\x15PrescriptionCancelled\x12\x36\n\x06reason\x18\x01 \x01(\x0b\x32&.erx.prescriptions.types.v1.ReasonCode\x12;\n\x0crequested_by\x18\x02 \x01(\x0b\x32%.erx.prescriptions.types.v1.PersonRef\"q\n\x15PrescriptionSuspended\x12\x36\n\x06reason\x18\x01 \x01(\x0b\x32&.erx.prescriptions.types.v1.ReasonCode\x12 \n\x05until\x18\x02 \x01(\x0b\x32\x11.google.type.Date\"M\n\x13PrescriptionResumed\x12\x36\n\x06reason\x18\x01 \x01(\x0b\x32&.erx.prescriptions.types.v1.ReasonCode\"\x87\x01\n\x13PrescriptionExpired\x12.\n\nexpired_at\x18\x01 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12@\n\x12quantity_forfeited\x18\x02 \x01(\x0b\x32$.erx.prescriptions.types.v1.Quantity\"T\n\x1aPrescriptionEnteredInError\x12\x36\n\x06reason\x18\x01 \x01(\x0b\x32&.erx.prescriptions.types.v1.ReasonCodeb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -44,17 +44,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_PRESCRIPTIONSIGNED']._serialized_start=501
   _globals['_PRESCRIPTIONSIGNED']._serialized_end=714
   _globals['_PRESCRIPTIONISSUED']._serialized_start=717
-  _globals['_PRESCRIPTIONISSUED']._serialized_end=892
-  _globals['_PHARMACYNOMINATED']._serialized_start=895
-  _globals['_PHARMACYNOMINATED']._serialized_end=1034
-  _globals['_PRESCRIPTIONCANCELLED']._serialized_start=1037
-  _globals['_PRESCRIPTIONCANCELLED']._serialized_end=1177
-  _globals['_PRESCRIPTIONSUSPENDED']._serialized_start=1179
-  _globals['_PRESCRIPTIONSUSPENDED']._serialized_end=1292
-  _globals['_PRESCRIPTIONRESUMED']._serialized_start=1294
-  _globals['_PRESCRIPTIONRESUMED']._serialized_end=1371
-  _globals['_PRESCRIPTIONEXPIRED']._serialized_start=1374
-  _globals['_PRESCRIPTIONEXPIRED']._serialized_end=1509
-  _globals['_PRESCRIPTIONENTEREDINERROR']._serialized_start=1511
-  _globals['_PRESCRIPTIONENTEREDINERROR']._serialized_end=1595
+  _globals['_PRESCRIPTIONISSUED']._serialized_end=914
+  _globals['_PHARMACYNOMINATED']._serialized_start=917
+  _globals['_PHARMACYNOMINATED']._serialized_end=1056
+  _globals['_PRESCRIPTIONCANCELLED']._serialized_start=1059
+  _globals['_PRESCRIPTIONCANCELLED']._serialized_end=1199
+  _globals['_PRESCRIPTIONSUSPENDED']._serialized_start=1201
+  _globals['_PRESCRIPTIONSUSPENDED']._serialized_end=1314
+  _globals['_PRESCRIPTIONRESUMED']._serialized_start=1316
+  _globals['_PRESCRIPTIONRESUMED']._serialized_end=1393
+  _globals['_PRESCRIPTIONEXPIRED']._serialized_start=1396
+  _globals['_PRESCRIPTIONEXPIRED']._serialized_end=1531
+  _globals['_PRESCRIPTIONENTEREDINERROR']._serialized_start=1533
+  _globals['_PRESCRIPTIONENTEREDINERROR']._serialized_end=1617
 # @@protoc_insertion_point(module_scope)

@@ -131,6 +131,9 @@ class PrescriptionIssued(_message.Message):
     ISSUED_AT_FIELD_NUMBER: _builtins.int
     EXPIRES_AT_FIELD_NUMBER: _builtins.int
     NOMINATED_FIELD_NUMBER: _builtins.int
+    EXPIRES_TEXT_FIELD_NUMBER: _builtins.int
+    expires_text: _builtins.str
+    """What an older version said of the last day where that is no date. Then `expires_at` is absent and means unknown, not never."""
     @_builtins.property
     def issued_at(self) -> _timestamp_pb2.Timestamp:
         """When it was released."""
@@ -149,10 +152,11 @@ class PrescriptionIssued(_message.Message):
         issued_at: _timestamp_pb2.Timestamp | None = ...,
         expires_at: _timestamp_pb2.Timestamp | None = ...,
         nominated: _parties_pb2.PharmacyRef | None = ...,
+        expires_text: _builtins.str = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "issued_at", b"issued_at", "nominated", b"nominated"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "issued_at", b"issued_at", "nominated", b"nominated"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["expires_at", b"expires_at", "expires_text", b"expires_text", "issued_at", b"issued_at", "nominated", b"nominated"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
