@@ -43,6 +43,7 @@ from eventkernel.ports.event_store import ENTRIES_MAX
 from eventkernel.runtime.aggregate import Aggregate, AggregateType, CommandRequest
 from eventkernel.runtime.aggregate_cache import AggregateCache
 from eventkernel.runtime.repository import Repository
+from eventkernel.runtime.snapshotting import SnapshotPolicy, Snapshotting
 from eventkernel.runtime.times import DEFAULT_TIME_RULES, TimeRules, event_times
 
 _log = logging.getLogger(__name__)
@@ -60,8 +61,8 @@ _REFUSED = (Refusal, InvalidCommand, StreamNotFound, VersionConflict)
 class HandlerLimits:
     """Named limits. ``conflict_retries_max``: appends lost to other writers before the caller is told to try again;
     ``unknown_retries_max``: repeats of an append whose outcome is unknown; ``lane_commands_max``: commands waiting for one
-    stream; ``batch_commands_max`` and ``batch_bytes_max``: what is stored in one append; ``snapshot_every_events``: distance
-    between snapshots, 0 for none; ``snapshots_behind_max``: snapshots being written at once, beyond which they are left out.
+    stream; ``batch_commands_max`` and ``batch_bytes_max``: what is stored in one append; ``snapshot_every_events``,
+    ``snapshot_load_seconds`` and ``snapshots_behind_max``: as in ``SnapshotPolicy``.
     """
 
     conflict_retries_max: int = 8
@@ -70,6 +71,7 @@ class HandlerLimits:
     batch_commands_max: int = 32
     batch_bytes_max: int = 1_000_000
     snapshot_every_events: int = 100
+    snapshot_load_seconds: float = 0.0
     snapshots_behind_max: int = 64
 
     def __post_init__(self) -> None:
@@ -158,7 +160,6 @@ class CommandHandler(Generic[C, E, S, X]):
     ) -> None:
         self._kind = kind
         self._store = store
-        self._snapshots = snapshots
         self._clock = clock
         self._cache = cache
         self._limits = limits
@@ -167,7 +168,8 @@ class CommandHandler(Generic[C, E, S, X]):
         self._on_appended = on_appended
         self.repository: Repository[E, S] = Repository(kind, store, snapshots)
         self._lanes: dict[StreamId, _Lane[C, S]] = {}
-        self._behind: set[asyncio.Task[None]] = set()
+        policy = SnapshotPolicy(limits.snapshot_every_events, limits.snapshot_load_seconds, limits.snapshots_behind_max)
+        self._snapshotting: Snapshotting[S] = Snapshotting(self.repository, snapshots, policy)
 
     async def handle(self, request: CommandRequest[C]) -> CommandReply[S]:
         """Run one command.
@@ -191,8 +193,8 @@ class CommandHandler(Generic[C, E, S, X]):
 
     async def drain(self) -> None:
         """Wait until every command taken has its outcome and every snapshot under way is written."""
-        while self._lanes or self._behind:
-            tasks = [lane.task for lane in self._lanes.values() if lane.task] + list(self._behind)
+        while self._lanes or self._snapshotting.behind:
+            tasks = [lane.task for lane in self._lanes.values() if lane.task] + list(self._snapshotting.behind)
             await asyncio.wait(tasks)
 
     async def _run_lane(self, stream: StreamId, lane: _Lane[C, S]) -> None:
@@ -219,10 +221,10 @@ class CommandHandler(Generic[C, E, S, X]):
         lost = 0
         while batch := [waiting for waiting in batch if not waiting.reply.done()]:
             if aggregate is None:
-                aggregate, fresh = await self.repository.load(stream), True
+                aggregate, fresh = await self._load(stream), True
             decided = await self._decide_all(aggregate, batch, fresh=fresh)
             if decided is None:
-                again = self.repository.refresh(aggregate) if aggregate.version else self.repository.load(stream)
+                again = self.repository.refresh(aggregate) if aggregate.version else self._load(stream)
                 aggregate, fresh = await again, True
                 continue
             for waiting, answer in decided.now:
@@ -248,6 +250,13 @@ class CommandHandler(Generic[C, E, S, X]):
                 self._observer.conflict()
             if lost > self._limits.conflict_retries_max:
                 raise Overloaded("conflict_retries_max", at=self._limits.conflict_retries_max)
+
+    async def _load(self, stream: StreamId) -> Aggregate[S]:
+        now = asyncio.get_running_loop().time
+        began = now()
+        loaded = await self.repository.loaded(stream)
+        self._snapshotting.loaded(loaded, now() - began)
+        return loaded.aggregate
 
     async def _append(self, stream: StreamId, expected: Position, staged: Sequence[_Staged[C, S]]) -> AppendOutcome:
         """Append; while the outcome is unknown the same entries are sent again, which settles it.
@@ -383,19 +392,8 @@ class CommandHandler(Generic[C, E, S, X]):
             self._on_appended(kept.stream)
         if self._observer:
             self._observer.appended(len(staged))
-        every = self._limits.snapshot_every_events
-        due = every and kept.version // every > (kept.version - len(staged)) // every
-        if due and len(self._behind) < self._limits.snapshots_behind_max:
-            task = asyncio.create_task(self._save_snapshot(kept), context=contextvars.Context())
-            self._behind.add(task)
-            task.add_done_callback(self._behind.discard)
+        self._snapshotting.appended(kept, len(staged))
         return kept
-
-    async def _save_snapshot(self, aggregate: Aggregate[S]) -> None:
-        try:
-            await self._snapshots.save(aggregate.stream, self.repository.snapshot_of(aggregate))
-        except Exception as error:  # noqa: BLE001 - a snapshot only saves time, and the next one is tried some events on
-            _log.warning("snapshot of %s not saved: %r", aggregate.stream.key, error)
 
 
 def _answer(waiting: _Waiting[Any, S], answer: Exception | CommandReply[S]) -> None:

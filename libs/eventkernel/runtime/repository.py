@@ -1,6 +1,6 @@
 """Re-constitution: the latest usable snapshot plus the events since, upcast and folded."""
 
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
 
@@ -16,6 +16,18 @@ S = TypeVar("S")
 
 PAGE_EVENTS_MAX = 1_000
 """Events read in one call to the store while folding a long stream."""
+
+
+@dataclass(frozen=True, slots=True)
+class Loaded(Generic[S]):
+    """An aggregate and how it came. ``snapshot``: the version of the snapshot that was folded on from, 0 for none;
+    ``unusable``: that of one which was found and could not be used, 0 for none: its state has another schema, its bytes cannot
+    be read, or the journal ends before it.
+    """
+
+    aggregate: Aggregate[S]
+    snapshot: int = 0
+    unusable: int = 0
 
 
 class Repository(Generic[E, S]):
@@ -34,7 +46,23 @@ class Repository(Generic[E, S]):
 
     async def load(self, stream: StreamId) -> Aggregate[S]:
         """The aggregate at its head; version 0 where there is no stream."""
-        return await self._read_on(await self._start(stream, None), None)
+        return (await self.loaded(stream)).aggregate
+
+    async def loaded(self, stream: StreamId) -> Loaded[S]:
+        """The aggregate at its head, and how it came."""
+        start = await self._start(stream, None)
+        aggregate = await self._read_on(start.aggregate, None)
+        if aggregate.version < start.snapshot:
+            return Loaded(aggregate, unusable=start.snapshot)
+        return replace(start, aggregate=aggregate)
+
+    async def replayed(self, stream: StreamId) -> Aggregate[S]:
+        """The aggregate at its head, folded from its first event whatever snapshots there are."""
+        return await self._read_on(self.empty(stream), None)
+
+    def reads(self, stream: StreamId, snapshot: Snapshot) -> bool:
+        """Whether a snapshot has the schema of today's state and can be read."""
+        return self._from_snapshot(stream, snapshot) is not None
 
     async def refresh(self, aggregate: Aggregate[S]) -> Aggregate[S]:
         """The aggregate brought to its head from where it is."""
@@ -42,7 +70,7 @@ class Repository(Generic[E, S]):
 
     async def at_version(self, stream: StreamId, version: int) -> Aggregate[S]:
         """The aggregate as of a version; a version beyond the head gives the head."""
-        return await self._read_on(await self._start(stream, version), version)
+        return await self._read_on((await self._start(stream, version)).aggregate, version)
 
     async def at_time(self, stream: StreamId, moment: datetime, *, recorded: bool = False) -> Aggregate[S]:
         """The aggregate as of an effective (or, with ``recorded``, a recorded) time, inclusive.
@@ -73,16 +101,25 @@ class Repository(Generic[E, S]):
             aggregate.recorded_at,
         )
 
-    async def _start(self, stream: StreamId, up_to: int | None) -> Aggregate[S]:
+    async def _start(self, stream: StreamId, up_to: int | None) -> Loaded[S]:
         snapshot = await self._snapshots.latest(stream, up_to=up_to)
+        if snapshot is None:
+            return Loaded(self.empty(stream))
+        aggregate = self._from_snapshot(stream, snapshot)
+        if aggregate is None:
+            return Loaded(self.empty(stream), unusable=snapshot.version)
+        return Loaded(aggregate, snapshot=snapshot.version)
+
+    def _from_snapshot(self, stream: StreamId, snapshot: Snapshot) -> Aggregate[S] | None:
+        """None where it is not of today's schema, or not readable."""
         states = self._kind.codecs.states
-        if snapshot is None or snapshot.schema != states.schema:
-            return self.empty(stream)
+        if snapshot.schema != states.schema:
+            return None
         try:
             known, own = split_known(snapshot.state)
             state = states.decode(own)
         except EventUnreadable:
-            return self.empty(stream)
+            return None
         position = Position(snapshot.version)
         times = (snapshot.created_at, snapshot.occurred_at, snapshot.recorded_at)
         size = len(snapshot.state)
