@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import Any
 
-from eventkernel import failpoints
+from eventkernel import failpoints, marks
 from eventkernel.ids import StreamId, shard_of
 from eventkernel.ports.clock import Clock
 from eventkernel.ports.event_store import Appended, AppendOutcome, Conflict, Entry, Position, Replayed, Unknown
@@ -72,6 +72,7 @@ class Journal:
         place = expected.opaque
         if not isinstance(place, Place):
             if expected.version > 0:
+                marks.hit("append: from a version alone")
                 return await self._from_version_alone(stream, expected.version, entries)
             place = Place(0, 0)
         closed = is_closed(place.bucket, expected.version, size)
@@ -80,8 +81,10 @@ class Journal:
         if bucket > 0:
             taken = await self._reader.find_before(key, [entry.command_id for entry in entries], bucket)
             if taken:
+                marks.hit("append: command of an earlier bucket")
                 return _replayed(taken, entries)
             if first and (await self._reader.statics(key, bucket - 1, serial=True)).head != expected.version:
+                marks.hit("append: the bucket before has moved")
                 return await self._conflict(key, bucket, entries)
         shard = shard_of(stream, self._layout.shard_count)
         mark = self._process + next(self._marks).to_bytes(8, "big")
@@ -101,19 +104,25 @@ class Journal:
                     ids = [entry.command_id for entry in attempt.entries]
                     found = await self._reader.commands(attempt.key, attempt.bucket, ids, serial=True)
                     if found:
+                        marks.hit("doubt: the command is there")
                         return _taken(attempt, found, announced(generation))
+                    marks.hit("doubt: the command is absent, sent again")
                 verdict = await self._send(attempt, statement, generation)
             except InDoubt as error:
+                marks.hit("doubt: no clear answer to a batch")
                 doubt = error.cause
             except (NotExecuted, ServerRefused) as error:
                 # Warning: an earlier send may still be applied. From the first doubt on nothing is certain but an answer.
                 if doubt is None:
+                    marks.hit("append: not executed, no doubt before")
                     raise
+                marks.hit("doubt: not executed, but in doubt before")
                 doubt = f"{doubt}; then {error}"
                 await self._clock.sleep(pause)
                 pause *= 2
             else:
                 if verdict.applied:
+                    marks.hit("append: applied" if doubt is None else "doubt: applied when sent again")
                     return Appended(Position(attempt.head, Place(attempt.bucket, announced(generation))))
                 row = verdict.found[0] if verdict.found else {}
                 outcome = await self._judge(attempt, verdict, generation)
@@ -122,8 +131,10 @@ class Journal:
                 moved_to = row.get("gen") or 0
                 if moved_to == generation:
                     doubt = "not applied, though every condition holds"
+                marks.hit("append: only the generation moved" if doubt is None else "doubt: only the generation moved")
                 generation = moved_to
         if doubt is not None:
+            marks.hit("doubt: not settled in all rounds")
             return Unknown(doubt)
         raise NotExecuted(f"{attempt.key}: the generation moved {ROUNDS_MAX} times")
 
@@ -151,7 +162,9 @@ class Journal:
             try:
                 return await self._session.write(self._statements.insert_pending, values)
             except InDoubt as error:
+                marks.hit("announce: pending row in doubt, written again")
                 cause = error.cause
+        marks.hit("announce: pending row never certain")
         raise NotExecuted(cause)  # of the append; a pending row that nothing stands behind does no harm
 
     async def _judge(self, attempt: _Attempt, verdict: Verdict, generation: int) -> AppendOutcome | None:
@@ -164,18 +177,22 @@ class Journal:
             return None
         # The head has passed the one this append is conditioned on, so that no earlier send of it can be applied any more.
         if is_closed(attempt.bucket, head, self._layout.bucket_events):
+            marks.hit("append: the bucket was closed meanwhile")
             return await self._conflict(attempt.key, attempt.bucket + 1, attempt.entries)
+        marks.hit("append: conflict")
         return Conflict(head or None)
 
     async def _conflict(self, key: str, bucket: int, entries: Sequence[Entry]) -> AppendOutcome:
         """A conflict, unless a bucket from this one on holds one of the commands."""
         taken = await self._reader.find(key, [entry.command_id for entry in entries], first=bucket)
+        marks.hit("conflict: a later bucket has the command" if taken else "conflict: no bucket has the command")
         return _replayed(taken, entries) if taken else Conflict()
 
     async def _from_version_alone(self, stream: StreamId, version: int, entries: Sequence[Entry]) -> AppendOutcome:
         """For a position without a place, as a snapshot gives it: look up the place, if the stream still is there."""
         loaded = await self._reader.load(stream, version, None, 0)
         if loaded.position.version == version and isinstance(loaded.position.opaque, Place):
+            marks.hit("append: the version alone is the head")
             return await self.append(stream, loaded.position, entries)
         return await self._conflict(stream.key, 0, entries)
 
@@ -187,7 +204,9 @@ def _command(row: Mapping[str, Any]) -> CommandRow:
 def _taken(attempt: _Attempt, found: Mapping[Any, CommandRow], generation: int) -> AppendOutcome:
     """Our own mark on a command row: this append is what was applied, by an earlier send. Another mark: another one's."""
     if any(row.attempt == attempt.mark for row in found.values()):
+        marks.hit("taken: by an earlier send of this append")
         return Appended(Position(attempt.head, Place(attempt.bucket, generation)))
+    marks.hit("taken: by another append of the command")
     return _replayed(found, attempt.entries)
 
 

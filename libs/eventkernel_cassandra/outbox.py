@@ -6,7 +6,7 @@ from dataclasses import dataclass
 from itertools import count
 from typing import TYPE_CHECKING
 
-from eventkernel import failpoints
+from eventkernel import failpoints, marks
 from eventkernel.ids import StreamId, shard_of
 from eventkernel.ports.clock import Clock
 from eventkernel.ports.outbox import Outbox, OutboxDepth, OutboxRun, PendingStream
@@ -142,7 +142,7 @@ class CassandraOutbox:
                 elif self._watch.is_due(row := (pending.stream.key, bucket, generation)):
                     rows.append((pending, row))
         found, found_poked = await asyncio.gather(
-            self._look(row for _, row in rows), self._statics_of_many({place for _, place in poked})
+            self._look(row for _, row in rows), self._statics_of_many(dict.fromkeys(place for _, place in poked))
         )
         active: dict[StreamId, _Found] = {}
         chores: list[tuple[int, RowKey, Statics, Meaning]] = []
@@ -178,7 +178,7 @@ class CassandraOutbox:
             after = ""
             while True:
                 rows = await self._session.read(self._statements.select_pending_after, [shard, after, PAGE_ROWS])
-                found = await self._statics_of_many({(key, bucket) for key, bucket, _ in rows})
+                found = await self._statics_of_many(dict.fromkeys((key, bucket) for key, bucket, _ in rows))
                 waiting += sum(max(statics.head - statics.published, 0) for statics in found.values())
                 if len(rows) < PAGE_ROWS:
                     break
@@ -216,7 +216,7 @@ class CassandraOutbox:
         for row in rows:
             (serial if self._watch.is_serial_due(row) else plain).append(row)
         found, one_by_one = await asyncio.gather(
-            self._statics_of_many({(key, bucket) for key, bucket, _ in plain}),
+            self._statics_of_many(dict.fromkeys((key, bucket) for key, bucket, _ in plain)),
             each(CALLS_MAX, lambda row: self._reader.statics(row[0], row[1], serial=True), serial),
         )
         looked = {row: found[row[0], row[1]] for row in plain}
@@ -242,6 +242,7 @@ class CassandraOutbox:
             before = await self._reader.statics(found.stream.key, found.bucket - 1)
             earlier = _Found(found.stream, found.bucket - 1, before, found.after)
             if earlier.waiting:
+                marks.hit("outbox: the bucket before comes first")
                 return await self._first_waiting(earlier)
         return found
 
@@ -273,23 +274,32 @@ class CassandraOutbox:
                     last,
                 ]
                 if (await self._session.apply(s.advance_and_retire, values)).applied:
+                    marks.hit("cursor: moved, and the stream retired with it")
                     await self._delete(shard_of(run.stream, self._layout.shard_count), (key, bucket, generation))
                     return True
+                marks.hit("cursor: the stream could not be retired with it")
             values = [last, key, bucket, run.published, key, bucket, last]
-            return (await self._session.apply(s.advance, values)).applied
+            moved = (await self._session.apply(s.advance, values)).applied
+            marks.hit("cursor: moved" if moved else "cursor: another had moved it")
         except InDoubt:
             # Not done until it is seen to be done: a cursor that was moved after all is found moved in the next round.
-            return (await self._reader.statics(key, bucket, serial=True)).published >= last
+            moved = (await self._reader.statics(key, bucket, serial=True)).published >= last
+            marks.hit("cursor: in doubt, and found moved" if moved else "cursor: in doubt, and not moved")
+        return moved
 
     def _is_chore(self, meaning: Meaning, row: RowKey) -> bool:
         match meaning:
             case Meaning.STALE:
+                marks.hit("pending row: stale")
                 return True
             case Meaning.LATE:
+                marks.hit("pending row: its writer is late")
                 return self._watch.saw_late(row)
             case Meaning.ACTIVE:
+                marks.hit("pending row: its stream is quiet")
                 return self._watch.saw_quiet(row)
             case Meaning.AHEAD:
+                marks.hit("pending row: ahead of what was read")
                 return False
 
     async def _do(self, chore: tuple[int, RowKey, Statics, Meaning]) -> None:
@@ -301,12 +311,17 @@ class CassandraOutbox:
             if meaning is Meaning.LATE:
                 values: list[Value] = [generation + 1, key, bucket, statics.generation or None]
                 if not (await self._session.apply(s.pass_by, values)).applied:
+                    marks.hit("late writer: it came after all")
                     return
+                marks.hit("late writer: passed by")
             elif meaning is Meaning.ACTIVE:
                 values = [generation + 1, key, bucket, generation, statics.head, statics.published]
                 if not (await self._session.apply(s.retire, values)).applied:
+                    marks.hit("rested stream: it has moved")
                     return
+                marks.hit("rested stream: retired")
         except InDoubt:
+            marks.hit("generation: in doubt whether it was passed on")
             return
         await self._delete(shard, row)
 
@@ -316,6 +331,7 @@ class CassandraOutbox:
         try:
             await self._session.write(self._statements.delete_pending, [shard, *row])
         except (InDoubt, NotExecuted):
+            marks.hit("pending row: in doubt whether it is deleted")
             return
         self._watch.forget(row)
 

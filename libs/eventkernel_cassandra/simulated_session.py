@@ -8,6 +8,7 @@ from collections import defaultdict
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING, Any, TypeAlias
+from zlib import crc32
 
 from eventkernel.ports.clock import Clock
 from eventkernel_cassandra.errors import NotExecuted
@@ -93,7 +94,7 @@ class SimulatedStore:
     _select_commands_serially = _select_commands
 
     def _select_partitions(self, token: int, limit: int) -> list[Row]:
-        rows = [(hash(place), *place, p.head, p.published, p.gen) for place, p in self.journal.items()]
+        rows = [(_token(place), *place, p.head, p.published, p.gen) for place, p in self.journal.items()]
         return sorted(row for row in rows if row[0] >= token)[:limit]
 
     def _advance(self, to: int, key: str, bucket: int, if_published: int, *gone: Any) -> Verdict:
@@ -194,6 +195,10 @@ class SimulatedStore:
         versions = [version for version in self.snapshots[key] if version <= last]
         return [self.snapshots[key][max(versions)]] if versions else []
 
+    def _select_snapshot_streams(self, token: int, limit: int) -> list[Row]:
+        rows = [(hash(key), key) for key, kept in self.snapshots.items() if kept]
+        return sorted(row for row in rows if row[0] >= token)[:limit]
+
     def _delete_snapshots(self, key: str) -> None:
         self.snapshots.pop(key, None)
 
@@ -238,6 +243,11 @@ class SimulatedSession:
         if self._before_each is not None:
             await self._before_each(statement, values)
         return self._store.run(statement, values)
+
+
+def _token(place: tuple[str, int]) -> int:
+    """A partition's place in the order of a scan: the same in every process, which ``hash`` is not."""
+    return crc32(f"{place[0]} {place[1]}".encode())
 
 
 def _refused(partition: _Partition | None, taken: Sequence[Sequence[Any]], *, exists: bool) -> Verdict:
