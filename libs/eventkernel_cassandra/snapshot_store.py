@@ -1,5 +1,6 @@
 """The snapshot store on Cassandra: plain writes, since a snapshot may be missing, old or double without harm."""
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from eventkernel.envelope import from_micros, to_micros
@@ -9,7 +10,9 @@ from eventkernel_cassandra.errors import InDoubt, NotExecuted
 from eventkernel_cassandra.session import CqlSession, Statement, Value
 from eventkernel_cassandra.statements import Statements
 
+PAGE_STREAMS = 1_000
 _LAST = 2**62
+_FIRST_TOKEN = -(2**63)
 
 
 class CassandraSnapshotStore:
@@ -33,6 +36,25 @@ class CassandraSnapshotStore:
         times = [to_micros(moment) for moment in (snapshot.created_at, snapshot.occurred_at, snapshot.recorded_at)]
         values: list[Value] = [stream.key, snapshot.version, snapshot.schema, snapshot.state, *times]
         await self._write(self._statements.insert_snapshot, values)
+
+    async def streams(self, *, tenant: str | None = None) -> AsyncIterator[StreamId]:
+        """A scan over the partitions, in the order of their tokens."""
+        token, limit = _FIRST_TOKEN, PAGE_STREAMS
+        at_token: set[str] = set()
+        while True:
+            rows = await self._session.read(self._statements.select_snapshot_streams, [token, limit])
+            fresh = [row for row in rows if row[1] not in at_token]
+            for row in fresh:
+                stream = StreamId.from_key(row[1])
+                if tenant in (None, stream.tenant):
+                    yield stream
+            if len(rows) < limit:
+                return
+            if rows[-1][0] != token:
+                token, at_token = rows[-1][0], set()
+            elif not fresh:
+                limit *= 2  # a page full of streams of one token
+            at_token |= {row[1] for row in rows if row[0] == token}
 
     async def drop(self, stream: StreamId) -> None:
         """Delete the stream's partition."""

@@ -143,6 +143,10 @@ class Statements:
             "SELECT version, state_schema, state, created_at, occurred_at, recorded_at FROM {ks}.snapshots"
             " WHERE stream = ? AND version <= ? ORDER BY version DESC LIMIT 1",
         )
+        self.select_snapshot_streams = read(
+            "select_snapshot_streams",
+            "SELECT DISTINCT token(stream), stream FROM {ks}.snapshots WHERE token(stream) >= ? LIMIT ?",
+        )
         self.delete_snapshots = write("delete_snapshots", "DELETE FROM {ks}.snapshots WHERE stream = ?")
 
     def append(self, count: int, *, first: bool) -> Statement:

@@ -1,5 +1,6 @@
 """The snapshot store in memory."""
 
+from collections.abc import AsyncIterator
 from typing import TYPE_CHECKING
 
 from eventkernel.ids import StreamId
@@ -20,6 +21,12 @@ class MemorySnapshotStore:
     async def save(self, stream: StreamId, snapshot: Snapshot) -> None:
         """Keep it under its version."""
         self._snapshots.setdefault(stream, {})[snapshot.version] = snapshot
+
+    async def streams(self, *, tenant: str | None = None) -> AsyncIterator[StreamId]:
+        """As they were when it began."""
+        for stream in list(self._snapshots):
+            if tenant in (None, stream.tenant):
+                yield stream
 
     async def drop(self, stream: StreamId) -> None:
         """Forget the stream's."""

@@ -1,5 +1,8 @@
 """The snapshot store on SQLite."""
 
+from collections.abc import AsyncIterator
+from functools import partial
+from sqlite3 import Connection
 from typing import TYPE_CHECKING
 
 from eventkernel.envelope import from_micros, to_micros
@@ -16,8 +19,11 @@ SAVE = """
     ON CONFLICT (key, version) DO UPDATE SET schema = excluded.schema, state = excluded.state,
         created_at = excluded.created_at, occurred_at = excluded.occurred_at, recorded_at = excluded.recorded_at
 """
+SELECT_STREAMS = "SELECT DISTINCT key FROM snapshots WHERE key > ? AND key < ? ORDER BY key LIMIT ?"
 DROP = "DELETE FROM snapshots WHERE key = ?"
+PAGE_STREAMS = 1_000
 _LAST = 2**62
+_AFTER_EVERY_KEY = "\U0010ffff"
 
 
 class SqliteSnapshotStore:
@@ -41,9 +47,26 @@ class SqliteSnapshotStore:
         row = (stream.key, snapshot.version, snapshot.schema, snapshot.state, *times)
         await self._database.write(lambda c: c.execute(SAVE, row).rowcount)
 
+    async def streams(self, *, tenant: str | None = None) -> AsyncIterator[StreamId]:
+        """Page by page, in the order of the keys."""
+        prefix = "" if tenant is None else f"{tenant}/"
+        after = prefix
+        while True:
+            bounds = (after, prefix + _AFTER_EVERY_KEY, PAGE_STREAMS)
+            page = await self._database.read(partial(_page, bounds))
+            for key in page:
+                yield StreamId.from_key(key)
+            if len(page) < PAGE_STREAMS:
+                return
+            after = page[-1]
+
     async def drop(self, stream: StreamId) -> None:
         """Delete the stream's rows."""
         await self._database.write(lambda c: c.execute(DROP, (stream.key,)).rowcount)
+
+
+def _page(bounds: tuple[str, str, int], connection: Connection) -> list[str]:
+    return [key for (key,) in connection.execute(SELECT_STREAMS, bounds)]
 
 
 if TYPE_CHECKING:

@@ -1,5 +1,6 @@
 """Snapshots: a state at a version, to save folding from the start."""
 
+from collections.abc import AsyncIterator
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol
@@ -27,6 +28,9 @@ class SnapshotStore(Protocol):
 
     async def save(self, stream: StreamId, snapshot: Snapshot) -> None:
         """Keep a snapshot; saving one version twice keeps the later. Called behind replies, never in their way."""
+
+    def streams(self, *, tenant: str | None = None) -> AsyncIterator[StreamId]:
+        """Every stream (of a tenant) that has a snapshot, once, in an order of the store's own. It reads all there are."""
 
     async def drop(self, stream: StreamId) -> None:
         """Forget every snapshot of a stream."""

@@ -65,3 +65,16 @@ class SnapshotStoreContract(Suite):
         stream = new_stream()
         await snapshots.save(stream, new_snapshot(1))
         assert await snapshots.latest(StreamId(new_tenant(), stream.name)) is None
+
+    async def test_streams_that_have_a_snapshot_are_given_once_by_tenant(self, snapshots: SnapshotStore) -> None:
+        tenant = new_tenant()
+        kept = {new_stream(tenant=tenant) for _ in range(5)}
+        dropped, other = new_stream(tenant=tenant), new_stream()
+        for stream in (*kept, dropped, other):
+            for version in (1, 2):
+                await snapshots.save(stream, new_snapshot(version))
+        await snapshots.drop(dropped)
+        found = [stream async for stream in snapshots.streams(tenant=tenant)]
+        assert len(found) == len(set(found))
+        assert set(found) == kept
+        assert {*kept, other} <= {stream async for stream in snapshots.streams()}
