@@ -3,14 +3,16 @@
 from collections.abc import Callable, Iterator
 from contextlib import AbstractAsyncContextManager
 from pathlib import Path
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import uuid4
 
 import pytest
 
 from bootstrap.cli.demo import SAMPLE
 from bootstrap.testing.calls import Caller, caller
+from bootstrap.testing.grounds import Ground, place_on
 from bootstrap.testing.program import Child, Erx
+from localstack import CassandraNode, KafkaBroker, PostgresServer
 
 Calling: TypeAlias = Callable[..., AbstractAsyncContextManager[Caller]]
 
@@ -31,6 +33,20 @@ def erx(tmp_path: Path) -> Iterator[Erx]:
     started = Erx(folder)
     yield started
     started.close()
+
+
+@pytest.fixture(scope="session")
+def place(cassandra_server: CassandraNode, kafka_server: KafkaBroker, postgres_server: PostgresServer) -> Iterator[Any]:
+    """Settings that lead to a place of this run's own on the real servers; tests there keep to a tenant of their own."""
+    with place_on(cassandra_server, kafka_server, postgres_server) as variables:
+        yield variables
+
+
+@pytest.fixture(params=["embedded", pytest.param("stack", marks=pytest.mark.stack)])
+def ground(request: pytest.FixtureRequest, erx: Erx, data_dir: Path) -> Ground:
+    """Each kind of store that the program runs on."""
+    variables = request.getfixturevalue("place") if request.param == "stack" else {}
+    return Ground(request.param, erx, data_dir, variables)
 
 
 @pytest.fixture(scope="session")

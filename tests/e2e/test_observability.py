@@ -2,7 +2,6 @@
 
 import asyncio
 import json
-import urllib.request
 from collections.abc import Iterator
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -12,7 +11,6 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # its stubs are a package of their own
-from prometheus_client.parser import text_string_to_metric_families
 
 from bootstrap.bench.load import content_hash, content_message
 from bootstrap.stores import TOPIC
@@ -41,17 +39,7 @@ class Running:
 
     def metrics(self, role: str) -> dict[str, float]:
         """All samples over HTTP, by name and labels in their order."""
-        marker = "metrics on "
-        address = next(
-            line.partition(marker)[2] for line in self.roles[role].output.splitlines() if line.startswith(marker)
-        )
-        with urllib.request.urlopen(f"http://{address}/metrics", timeout=10) as answer:
-            text = answer.read().decode()
-        return {
-            " ".join((sample.name, *(str(value) for value in sample.labels.values()))): sample.value
-            for family in text_string_to_metric_families(text)
-            for sample in family.samples
-        }
+        return self.roles[role].metrics()
 
     async def sample(self, role: str, name: str, wanted: float) -> float:
         """The sample once it has this value."""

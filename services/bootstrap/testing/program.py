@@ -6,10 +6,13 @@ import signal
 import subprocess
 import sys
 import time
+import urllib.request
 from collections.abc import Awaitable, Callable, Iterable
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, TypeVar
+
+from prometheus_client.parser import text_string_to_metric_families
 
 from bootstrap.devtools.paths import ROOT
 
@@ -105,6 +108,21 @@ class Child:
         marker = f"{name} server on "
         return next(line.partition(marker)[2] for line in self.output.splitlines() if line.startswith(marker))
 
+    def metrics_address(self) -> str:
+        """Where it serves its metrics, as it said."""
+        marker = "metrics on "
+        return next(line.partition(marker)[2] for line in self.output.splitlines() if line.startswith(marker))
+
+    def metrics(self) -> dict[str, float]:
+        """All samples that it serves over HTTP, by name and labels in their order."""
+        with urllib.request.urlopen(f"http://{self.metrics_address()}/metrics", timeout=SECONDS) as answer:
+            text = answer.read().decode()
+        return {
+            " ".join((sample.name, *(str(value) for value in sample.labels.values()))): sample.value
+            for family in text_string_to_metric_families(text)
+            for sample in family.samples
+        }
+
     def kill(self) -> None:
         """End it at once, wherever it is (SIGKILL)."""
         self.process.kill()
@@ -157,9 +175,9 @@ class Erx:
         """Start it and wait for its end."""
         return self.start(*arguments, environment=environment).ended()
 
-    def serve(self, data: Path, *words: str | Path) -> Child:
+    def serve(self, data: Path, *words: str | Path, environment: dict[str, str] | None = None) -> Child:
         """``erx serve`` on this data folder and on free ports, ready. Ports that ``words`` name go before."""
-        return self.start("serve", "--data", data, *FREE_PORTS, *words).says("ready")
+        return self.start("serve", "--data", data, *FREE_PORTS, *words, environment=environment).says("ready")
 
     def close(self) -> None:
         """Kill what still runs, each by its own handle."""
