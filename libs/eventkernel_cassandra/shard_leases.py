@@ -1,6 +1,6 @@
 """Shard leases on Cassandra: rows that expire by the server's time, so that no clock of a client matters."""
 
-from collections.abc import Collection
+from collections.abc import Collection, Mapping
 from math import ceil
 from typing import TYPE_CHECKING
 
@@ -42,6 +42,10 @@ class CassandraShardLeases:
         shards = sorted(wanted)
         got = await each(CALLS_MAX, hold, shards)
         return frozenset(shard for shard, applied in zip(shards, got, strict=True) if applied)
+
+    async def holders(self, shard_count: int) -> Mapping[int, str]:
+        """Who holds which shard now, as far as it is held."""
+        return await self._leases(shard_count)
 
     async def release(self, owner: str) -> None:
         """Delete the owner's leases and the owner."""

@@ -126,6 +126,8 @@ def command_server(process: Process) -> Component:
     """GRPC in, events and outbox rows out."""
     settings, stores = process.settings, process.stores
     key = kept_key(settings.claim_key, settings.data_dir, "claim.key")
+    if stores.pokes is not None:
+        process.pokes.append(stores.pokes.poke)
     cache = AggregateCache(settings.aggregates_max, bytes_max=settings.aggregates_bytes_max)
     AggregateCacheMetrics(process.metrics, cache)
     events = MeasuredEventStore(stores.events, process.metrics)
@@ -157,8 +159,17 @@ def command_server(process: Process) -> Component:
 def relay(process: Process) -> Component:
     """Outbox in, bus out."""
     settings, stores = process.settings, process.stores
+    owner, listener = f"{socket.gethostname()}/{os.getpid()}", None
+    if stores.pokes is not None and settings.relay_poke_address:
+        from eventkernel_cassandra.pokes import PokeListener
+
+        try:
+            listener = PokeListener(settings.relay_poke_address)
+        except (OSError, ValueError) as error:
+            raise SettingsError(f"relay_poke_address: {settings.relay_poke_address}: {error}") from error
+        owner, stores.pokes.own = listener.ear.named(owner), listener.ear
     worker = Relay(
-        f"{socket.gethostname()}/{os.getpid()}",
+        owner,
         MeasuredOutbox(stores.outbox, process.metrics, stores.clock),
         stores.publisher,
         tail=stores.tail,
@@ -172,12 +183,25 @@ def relay(process: Process) -> Component:
             events_max=settings.relay_events_max,
             poll_seconds=settings.relay_poll_seconds,
             gather_seconds=settings.relay_gather_seconds,
+            cursor_seconds=settings.relay_cursor_seconds,
             lease_seconds=settings.relay_lease_seconds,
         ),
         observer=RelayMetrics(process.metrics),
     )
-    process.pokes += [stores.poke, worker.poke]
-    return LoopComponent("relay", worker.run, process.failed)
+
+    def poke(stream: StreamId) -> None:
+        stores.poke(stream)
+        worker.poke(stream)
+
+    async def run(stop: asyncio.Event) -> None:
+        if listener is None:
+            await worker.run(stop)
+            return
+        async with listener.listening(poke):
+            await worker.run(stop)
+
+    process.pokes.append(poke)
+    return LoopComponent("relay", run, process.failed)
 
 
 def sweep(process: Process) -> Component:
@@ -324,6 +348,7 @@ def grpc_server(process: Process, address: str) -> GrpcServer:
             tls=tls,
             reuse_port=settings.reuse_port,
             calls_max=settings.calls_max,
+            queue_seconds_max=settings.queue_seconds_max,
             streams_max=settings.streams_max,
             connection_streams_max=settings.calls_max + settings.streams_max,
             receive_bytes_max=settings.message_bytes_max,

@@ -53,6 +53,9 @@ class Settings(BaseSettings):
 
     deadline_seconds: float = Field(10.0, gt=0, description="Deadline of a call that names none.")
     calls_max: int = Field(512, ge=1, description="Calls in progress per server; beyond: RESOURCE_EXHAUSTED.")
+    queue_seconds_max: float = Field(
+        0.5, ge=0, description="How long calls may wait to be taken up before a share is refused; 0: for ever."
+    )
     streams_max: int = Field(4_096, ge=1, description="Streams (watches) in progress per server.")
     message_bytes_max: int = Field(1_048_576, ge=1_024, description="Largest request.")
     drain_seconds: float = Field(20.0, ge=0, description="How long calls in progress may take to end at SIGTERM.")
@@ -70,6 +73,13 @@ class Settings(BaseSettings):
     relay_poll_seconds: float = Field(0.05, gt=0, description="How often an idle relay looks for work.")
     relay_gather_seconds: float = Field(
         0.02, ge=0, description="Least distance of a relay's rounds while events keep coming."
+    )
+    relay_cursor_seconds: float = Field(
+        0.1, ge=0, description="How long a cursor may wait, so that one write moves it over more events."
+    )
+    relay_poke_address: str = Field(
+        "127.0.0.1:0",
+        description="Where a relay of the real stack hears of appends by datagrams, as others reach it; empty: nowhere.",
     )
     relay_events_max: int = Field(2_000, ge=1, description="Events of one relay round.")
     relay_lease_seconds: float = Field(

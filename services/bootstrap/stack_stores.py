@@ -2,6 +2,7 @@
 
 import logging
 from contextlib import AsyncExitStack
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING
 
@@ -32,6 +33,7 @@ async def open_stack(settings: Settings) -> Stores:
     from eventkernel_cassandra.event_store import CassandraEventStore
     from eventkernel_cassandra.migrations import migrate
     from eventkernel_cassandra.outbox import CassandraOutbox
+    from eventkernel_cassandra.pokes import PokeSender
     from eventkernel_cassandra.settings import Layout
     from eventkernel_cassandra.shard_leases import CassandraShardLeases
     from eventkernel_cassandra.snapshot_store import CassandraSnapshotStore
@@ -96,6 +98,9 @@ async def open_stack(settings: Settings) -> Stores:
 
         closing = opened.pop_all()
     outbox = CassandraOutbox(session, statements, layout, clock)
+    leases = CassandraShardLeases(session, statements, settings.cassandra_keyspace)
+    pokes = PokeSender(partial(leases.holders, settings.shard_count), settings.shard_count)
+    closing.push_async_callback(pokes.close)
     sweeping = PendingSweep(session, statements, layout)
 
     async def sweep() -> int:
@@ -106,7 +111,7 @@ async def open_stack(settings: Settings) -> Stores:
         events=CassandraEventStore(session, statements, layout, clock),
         snapshots=CassandraSnapshotStore(session, statements),
         outbox=outbox,
-        leases=CassandraShardLeases(session, statements, settings.cassandra_keyspace),
+        leases=leases,
         directory=CassandraStreamDirectory(session, statements, layout),
         publisher=publisher,
         tail=tail,
@@ -116,6 +121,7 @@ async def open_stack(settings: Settings) -> Stores:
         close=closing.aclose,
         poke=outbox.poke,
         sweep=sweep,
+        pokes=pokes,
     )
 
 

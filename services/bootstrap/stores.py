@@ -2,6 +2,7 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 from bootstrap.settings import Settings, SettingsError
 from eventkernel.ids import StreamId
@@ -19,6 +20,9 @@ from eventkernel.ports import (
 )
 from eventkernel.ports.webhook_store import WebhookStore
 
+if TYPE_CHECKING:
+    from eventkernel_cassandra.pokes import PokeSender
+
 TOPIC = "erx.prescriptions.events.v1"
 SOURCE = "/erx/prescriptions"
 
@@ -29,7 +33,8 @@ class Stores:
 
     ``subscribe`` makes one more member of the projectors' group; ``close`` releases everything; ``poke`` tells the outbox of
     this process that a stream has something to publish, where that saves it from looking. ``sweep`` looks through a store that
-    can be swept for pending work that nothing points at, puts that right, and gives how much of it there was.
+    can be swept for pending work that nothing points at, puts that right, and gives how much of it there was. ``pokes`` tells
+    relays in other processes.
     """
 
     clock: Clock
@@ -46,6 +51,7 @@ class Stores:
     close: Callable[[], Awaitable[None]]
     poke: Callable[[StreamId], None] = lambda _stream: None
     sweep: Callable[[], Awaitable[int]] | None = None
+    pokes: "PokeSender | None" = None
 
 
 async def open_stores(settings: Settings) -> Stores:
