@@ -196,8 +196,15 @@ class SimulatedStore:
         return [self.snapshots[key][max(versions)]] if versions else []
 
     def _select_snapshot_streams(self, token: int, limit: int) -> list[Row]:
-        rows = [(hash(key), key) for key, kept in self.snapshots.items() if kept]
+        rows = [(_token((key, 0)), key) for key, kept in self.snapshots.items() if kept]
         return sorted(row for row in rows if row[0] >= token)[:limit]
+
+    def _select_snapshot_versions(self, key: str, limit: int) -> list[Row]:
+        return [(version,) for version in sorted(self.snapshots[key], reverse=True)[:limit]]
+
+    def _delete_snapshots_before(self, key: str, version: int) -> None:
+        for older in [kept for kept in self.snapshots[key] if kept < version]:
+            del self.snapshots[key][older]
 
     def _delete_snapshots(self, key: str) -> None:
         self.snapshots.pop(key, None)

@@ -8,6 +8,7 @@ import typer
 
 from bootstrap.cli.options import with_settings
 from bootstrap.cli.schemas_app import schemas
+from bootstrap.cli.snapshots_app import app as snapshots
 from bootstrap.cli.views_app import app as views
 from bootstrap.settings import Settings, masked, with_store
 from eventkernel.ids import DEFAULT_TENANT
@@ -172,6 +173,7 @@ def stats(
 
 app.add_typer(views, name="views")
 app.add_typer(schemas, name="schemas")
+app.add_typer(snapshots, name="snapshots")
 
 stack = typer.Typer(help="Real Cassandra, Kafka and PostgreSQL as local processes.", no_args_is_help=True)
 app.add_typer(stack, name="stack")

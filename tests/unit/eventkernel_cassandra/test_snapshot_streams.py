@@ -14,7 +14,7 @@ from eventkernel_memory.clock import ManualClock
 @pytest.mark.parametrize("tokens", [1, 2, 7, 1_000_000])
 async def test_every_stream_is_given_once_over_many_pages(tokens: int, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(snapshot_store, "PAGE_STREAMS", 3)
-    monkeypatch.setattr(simulated_session, "hash", lambda key: sum(key.encode()) % tokens, raising=False)
+    monkeypatch.setattr(simulated_session, "_token", lambda place: sum(place[0].encode()) % tokens)
     store = CassandraSnapshotStore(SimulatedSession(SimulatedStore(ManualClock())), statements_of("ks"))
     kept = [new_stream() for _ in range(20)]
     for stream in kept:
