@@ -18,6 +18,7 @@ import grpc
 from google.protobuf.message import DecodeError, Message
 
 from eventkernel_grpc import metadata
+from eventkernel_grpc.admission import Admission
 from eventkernel_grpc.call import CallContext, enter_call
 from eventkernel_grpc.deadlines import Deadlines
 from eventkernel_grpc.draining import Draining
@@ -53,6 +54,7 @@ class Edge:
     validator: RequestValidator
     calls: ConcurrencyLimit
     streams: ConcurrencyLimit
+    admission: Admission
     draining: Draining
     observer: CallObserver
     deadlines: Deadlines
@@ -103,7 +105,7 @@ class Edge:
     def _served(
         self, method: Method, limit: ConcurrencyLimit, body: Callable[[Any, Context, "_Served"], Awaitable[Any]]
     ) -> RawHandler:
-        observer, path, draining = self.observer, method.path, self.draining
+        observer, path, draining, admission = self.observer, method.path, self.draining, self.admission
 
         async def serve(raw: Any, context: Context) -> Any:
             served = _Served(time.perf_counter())
@@ -111,6 +113,7 @@ class Edge:
             try:
                 if draining.begun:
                     await draining.refuse()
+                admission.admit()
                 limit.enter()
                 entered = True
                 observer.started(path)

@@ -100,7 +100,7 @@ def _publish_failed(_: kernel.PublishFailed) -> WireError:
 
 
 def _overloaded(error: kernel.Overloaded) -> WireError:
-    facts = {"limit": error.limit, "at": str(error.at)}
+    facts = {"limit": error.limit, "at": f"{error.at:g}"}
     wait = [retry_info(error.retry_after_seconds)]
     return WireError(Code.RESOURCE_EXHAUSTED, "OVERLOADED", str(error), facts, wait)
 

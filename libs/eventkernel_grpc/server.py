@@ -15,6 +15,7 @@ from google.protobuf.descriptor_pb2 import MethodOptions
 from grpc_health.v1 import health_pb2_grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
 
 from eventkernel_grpc import reflection
+from eventkernel_grpc.admission import PROBE, Admission, QueueProbe
 from eventkernel_grpc.deadlines import Deadlines
 from eventkernel_grpc.draining import Draining
 from eventkernel_grpc.edge import INVOCATION, Edge, Method
@@ -48,12 +49,15 @@ class GrpcServer:
         self.health = Health(self.settings.error_domain)
         self.calls = ConcurrencyLimit("grpc_calls", self.settings.calls_max)
         self.streams = ConcurrencyLimit("grpc_streams", self.settings.streams_max)
+        self.admission = Admission(self.settings.queue_seconds_max)
         self.port = 0
+        self._probe = QueueProbe(self.admission) if self.settings.queue_seconds_max > 0 else None
         self._draining = Draining()
         self._edge = Edge(
             validator=RequestValidator(),
             calls=self.calls,
             streams=self.streams,
+            admission=self.admission,
             draining=self._draining,
             observer=observer or LogObserver(),
             deadlines=Deadlines(self.settings.default_deadline_seconds),
@@ -99,11 +103,17 @@ class GrpcServer:
             handlers |= {f"/{service}/{name}": handler for name, handler in methods.items()}
         if self.settings.reflection:
             handlers |= reflection.handlers([*self._services, HEALTH_SERVICE], self._draining)
+        if self._probe is not None:
+            handlers[PROBE] = self._probe.handler()
         self._server = grpc.aio.server(
             handlers=(_Dispatch(handlers, self.settings.error_domain),), options=self.settings.channel_options()
         )
         self.port = await self._bind(self._server)
+        if self._probe is not None:
+            self._probe.listen(self._server)
         await self._server.start()
+        if self._probe is not None:
+            await self._probe.start()
         for service in (*self._services, HEALTH_SERVICE, WHOLE_SERVER):
             self.health.set_serving(service, True)
         return self.port
@@ -135,6 +145,8 @@ class GrpcServer:
     async def _drain(self, server: grpc.aio.Server) -> None:
         settings = self.settings
         self.health.stop()
+        if self._probe is not None:
+            await self._probe.stop()
         if settings.drain_notice_seconds > 0:
             await asyncio.sleep(settings.drain_notice_seconds)
         self._draining.begin()

@@ -4,6 +4,8 @@ from dataclasses import dataclass
 
 from eventkernel_grpc.credentials import ServerTls
 
+PENDING_CALLS_MAX = 8_192
+
 
 @dataclass(frozen=True, slots=True)
 class ServerSettings:
@@ -11,7 +13,8 @@ class ServerSettings:
 
     ``address``: ``host:port`` (port 0: any free one) or ``unix:/path``. ``error_domain`` is ErrorInfo's for what is not said
     by a service that has its own. ``calls_max`` and ``streams_max`` count what runs at once over all connections;
-    ``connection_streams_max`` is HTTP/2's limit for one connection. ``drain_notice_seconds`` is how long the server still
+    ``connection_streams_max`` is HTTP/2's limit for one connection. ``queue_seconds_max`` is how long calls may wait to be
+    taken up before a share of new ones is refused; 0: for ever. ``drain_notice_seconds`` is how long the server still
     takes calls after its health says NOT_SERVING; ``drain_seconds`` how long calls in flight may then take.
     """
 
@@ -23,6 +26,7 @@ class ServerSettings:
     calls_max: int = 256
     streams_max: int = 1024
     connection_streams_max: int = 1024
+    queue_seconds_max: float = 0.5
     receive_bytes_max: int = 4 * 1024 * 1024
     send_bytes_max: int = 16 * 1024 * 1024
     default_deadline_seconds: float = 10.0
@@ -36,6 +40,9 @@ class ServerSettings:
         return (
             ("grpc.so_reuseport", int(self.reuse_port)),
             ("grpc.max_concurrent_streams", self.connection_streams_max),
+            # Beyond, grpc itself cancels calls, which no caller tries again: a last defence of the memory.
+            ("grpc.server.max_pending_requests", PENDING_CALLS_MAX),
+            ("grpc.server.max_pending_requests_hard_limit", 2 * PENDING_CALLS_MAX),
             ("grpc.max_receive_message_length", self.receive_bytes_max),
             ("grpc.max_send_message_length", self.send_bytes_max),
             ("grpc.keepalive_time_ms", round(self.keepalive_seconds * 1000)),
