@@ -64,7 +64,10 @@ class Settings(BaseSettings):
     conflict_retries_max: int = Field(8, ge=0, description="Appends lost to other writers before ABORTED.")
     lane_commands_max: int = Field(256, ge=1, description="Commands waiting for one aggregate.")
     batch_commands_max: int = Field(32, ge=1, le=64, description="Commands of one aggregate stored in one append.")
-    snapshot_every_events: int = Field(100, ge=0, description="Distance between snapshots; 0: none.")
+    snapshot_every_events: int = Field(100, ge=0, description="Distance between snapshots; 0: none by distance.")
+    snapshot_load_seconds: float = Field(
+        0.0, ge=0, description="A stream that took so long to load gets a snapshot; 0: none by time."
+    )
     aggregates_max: int = Field(50_000, ge=0, description="Aggregates kept in memory by a command server.")
     aggregates_bytes_max: int = Field(268_435_456, ge=0, description="About how much memory they may take.")
 
