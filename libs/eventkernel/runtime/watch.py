@@ -10,12 +10,12 @@ from dataclasses import dataclass, replace
 from typing import Final, TypeAlias
 
 from eventkernel.envelope import RecordedEvent
-from eventkernel.errors import ConsumerTooSlow, Divergence, EventUnreadable, InvalidCommand, Overloaded
-from eventkernel.filters import Filter, Order, Query, Row, matches
-from eventkernel.ids import StreamId
-from eventkernel.ports import StoredRow, ViewReading, ViewStore
-from eventkernel.runtime.watch_hub import Watcher, WatchHub, demanded
-from eventkernel.runtime.watch_log import LogEntry
+from eventkernel.errors import ConsumerTooSlow, InvalidCommand, Overloaded
+from eventkernel.filters import Filter, Order, Query, Row
+from eventkernel.ports import StoredRow, ViewStore
+from eventkernel.runtime.watch_ahead import Ahead, AheadOfView
+from eventkernel.runtime.watch_hub import Watcher, WatchHub
+from eventkernel.runtime.watch_kept import LogEntry
 from eventkernel.runtime.watch_steps import SeenRow, seen
 from eventkernel.runtime.watch_token import WatchPosition, WatchTokens, binding_of
 from eventkernel.view import Key, TableKind
@@ -91,6 +91,7 @@ class Watch:
         self._group = group
         self._tokens = tokens
         self._settings = settings
+        self._ahead = AheadOfView(hub.log, behind_max=settings.behind_max)
 
     async def follow(
         self, tenant: str, where: Filter, *, resume_token: bytes = b"", rows: bool = True
@@ -120,54 +121,24 @@ class Watch:
             start = await self._log.committed(self._group)
             async with self._views.reading() as reading:
                 stored = await reading.select(self._view, query)
-                ends = await self._log.ends()
-                behind = sum(max(0, end - start.get(partition, 0)) for partition, end in ends.items())
-                if behind <= self._settings.behind_max:
-                    pending = await self._on_bus(tenant, start, ends)
-                    overlaid = await self._overlaid(reading, pending)
-                    return self._merged(stored, overlaid, where, after), ends
+            ahead = await self._ahead.of(start)
+            if ahead.behind <= self._settings.behind_max:
+                return self._merged(stored, ahead, tenant, where, after), dict(ahead.ends)
             if waited >= self._settings.behind_seconds_max:
-                raise Overloaded("events between bus and view", at=behind, retry_after_seconds=1.0)
+                raise Overloaded("events between bus and view", at=ahead.behind, retry_after_seconds=1.0)
             await self._hub.clock.sleep(VIEW_LOOK_SECONDS)
             waited += VIEW_LOOK_SECONDS
 
-    async def _on_bus(self, tenant: str, start: dict[int, int], ends: dict[int, int]) -> dict[StreamId, int]:
-        """The last versions on the bus of streams that the view may lack something of."""
-        found: dict[StreamId, int] = {}
-        async for stream, version in self._log.versions(start, ends):
-            if stream.tenant == tenant and stream.category in self._view.categories:
-                found[stream] = max(version, found.get(stream, 0))
-        return found
-
-    async def _overlaid(
-        self, reading: ViewReading, pending: dict[StreamId, int]
-    ) -> dict[StreamId, tuple[int, dict[Key, Row]]]:
-        """The contributions of streams that the view has not folded as far as the bus tells them."""
-        if not pending:
-            return {}
-        checkpoints = await reading.checkpoints(self._view, list(pending))
-        found: dict[StreamId, tuple[int, dict[Key, Row]]] = {}
-        for stream, version in pending.items():
-            if checkpoints[stream].version < version:
-                try:
-                    state = await self._log.folder.state_at(stream, version)
-                except (EventUnreadable, Divergence):
-                    continue  # the view shows the stream as it was before the event that nobody can read, and so does this
-                found[stream] = (version, self._view.contribution(state))
-        return found
-
     def _merged(
-        self,
-        stored: Sequence[StoredRow],
-        overlaid: dict[StreamId, tuple[int, dict[Key, Row]]],
-        where: Filter,
-        after: Key | None,
+        self, stored: Sequence[StoredRow], ahead: Ahead, tenant: str, where: Filter, after: Key | None
     ) -> list[tuple[Key, Row, int]]:
         found = [
-            (self._view.key_of(row.values), row.values, row.version) for row in stored if row.stream not in overlaid
+            (self._view.key_of(row.values), row.values, row.version)
+            for row in stored
+            if row.stream not in ahead.streams
         ]
-        for version, contribution in overlaid.values():
-            found += [(key, row, version) for key, row in contribution.items() if matches(where, row)]
+        places = self._log.places(tenant, where)
+        found += [(one.key, one.row, one.version) for one in ahead.matching(places, where)]
         if len(found) > self._settings.rows_max:
             rule = f"matches more than {self._settings.rows_max} rows; narrow it, or begin without rows"
             raise InvalidCommand("filter", rule, reason="TOO_MANY_ROWS")
@@ -197,7 +168,7 @@ class _Following:
         self._position = position
         self._at = dict(position.positions)
         self._last_token = resume_token
-        self._demanded = demanded(watcher.where)
+        self._places = watch.hub.log.places(watcher.tenant, watcher.where)
 
     async def told(self) -> AsyncGenerator[Told, None]:
         """Everything, in order."""
@@ -223,7 +194,7 @@ class _Following:
             # What was told before the cut is as of then: its changes up to now come first, and stay within the told keys.
             await self._reached(ends)
             for partition, end in ends.items():
-                async with aclosing(self._log.entries(partition, self._at.get(partition, 0))) as entries:
+                async with aclosing(self._entries(partition)) as entries:
                     async for entry in entries:
                         if entry.next_offset > end:
                             break
@@ -236,6 +207,9 @@ class _Following:
         self._position = WatchPosition(rows_told=True)
         yield RowsComplete(self._token())
 
+    def _entries(self, partition: int) -> AsyncGenerator[LogEntry, None]:
+        return self._log.entries(partition, self._at.get(partition, 0), places=self._places)
+
     async def _reached(self, ends: dict[int, int]) -> None:
         """Until the log has got as far as the bus was."""
         while any(self._log.positions[partition] < end for partition, end in ends.items()):
@@ -247,7 +221,7 @@ class _Following:
         """From the position up to the log's, which moves on meanwhile; at the end no partition is behind it."""
         while behind := [p for p, offset in self._log.positions.items() if self._at.get(p, 0) < offset]:
             for partition in behind:
-                async with aclosing(self._log.entries(partition, self._at.get(partition, 0))) as entries:
+                async with aclosing(self._entries(partition)) as entries:
                     async for entry in entries:
                         if (change := self._change(entry)) is not None:
                             yield change
@@ -289,22 +263,10 @@ class _Following:
         self._at[entry.partition] = entry.next_offset
         if entry.step.event.stream.tenant != self._watcher.tenant:
             return None
-        if self._demanded is not None and not self._may_concern(entry):
-            return None
         rows = seen(self._watcher.where, entry.step)
         if up_to is not None:
             rows = tuple(row for row in rows if row.key <= up_to)
         return ChangeTold(entry.step.event, rows, self._token()) if rows else None
-
-    def _may_concern(self, entry: LogEntry) -> bool:
-        """A quick look, because most of what lies behind a position concerns others."""
-        assert self._demanded is not None
-        column, values = self._demanded
-        for change in entry.step.changes:
-            before, after = change.before, change.after
-            if (after is not None and after[column] in values) or (before is not None and before[column] in values):
-                return True
-        return False
 
     def _token(self) -> bytes:
         self._last_token = self._watch.token(replace(self._position, positions=dict(self._at)), self._binding)

@@ -11,13 +11,13 @@ from collections.abc import AsyncIterator, Iterable
 from contextlib import aclosing, asynccontextmanager, suppress
 from dataclasses import dataclass, field
 from datetime import timedelta
-from typing import Any, TypeAlias
 
 from eventkernel.errors import KernelError, Overloaded
-from eventkernel.filters import All, Eq, Filter, In
+from eventkernel.filters import Filter
 from eventkernel.ports import Clock
 from eventkernel.runtime.waiting import BACKOFF_SECONDS_MAX, FIRST_BACKOFF_SECONDS
-from eventkernel.runtime.watch_log import LogEntry, StepLog
+from eventkernel.runtime.watch_kept import LogEntry, Place, demanded
+from eventkernel.runtime.watch_log import StepLog
 from eventkernel.runtime.watch_steps import SeenRow, Step, seen
 
 _log = logging.getLogger(__name__)
@@ -54,9 +54,6 @@ class Watcher:
     error: BaseException | None = None
 
 
-_Place: TypeAlias = tuple[str, str, Any]
-
-
 @dataclass(slots=True, eq=False)
 class _Interest:
     """The watchers of one tenant with one filter."""
@@ -74,7 +71,7 @@ class WatchHub:
         self.settings = settings
         self._watchers: set[Watcher] = set()
         self._interests: dict[tuple[str, Filter], _Interest] = {}
-        self._by_value: dict[_Place, dict[_Interest, None]] = {}
+        self._by_value: dict[Place, dict[_Interest, None]] = {}
         self._columns: dict[str, dict[str, int]] = {}
         self._others: dict[str, dict[_Interest, None]] = {}
         self._task: asyncio.Task[None] | None = None
@@ -136,7 +133,7 @@ class WatchHub:
         self._others.get(tenant, {}).pop(interest, None)
 
     @staticmethod
-    def _places(tenant: str, where: Filter) -> list[_Place]:
+    def _places(tenant: str, where: Filter) -> list[Place]:
         found = demanded(where)
         return [] if found is None else [(tenant, found[0], value) for value in found[1]]
 
@@ -214,17 +211,3 @@ class WatchHub:
                     watcher.beat = True
                     watcher.wake.set()
             await self.clock.sleep(backoff or self.settings.poll_seconds)
-
-
-def demanded(where: Filter) -> tuple[str, tuple[Any, ...]] | None:
-    """A column of which the filter demands one of few values, if there is one: the one with the fewest."""
-    match where:
-        case Eq(column, value):
-            return column, (value,)
-        case In(column, values):
-            return column, tuple(dict.fromkeys(values))
-        case All(parts):
-            found = [one for part in parts if (one := demanded(part)) is not None]
-            return min(found, key=lambda one: len(one[1]), default=None)
-        case _:
-            return None

@@ -68,6 +68,10 @@ class StepFolder(Generic[E]):
         self._max = states_max
         self._kept: OrderedDict[StreamId, tuple[int, Any]] = OrderedDict()
 
+    def apart(self, *, states_max: int) -> "StepFolder[E]":
+        """Another folder of the same view, whose states are its own: for steps of another time."""
+        return StepFolder(self.view, self._journal, self._decode, states_max=states_max)
+
     async def step(self, event: RecordedEvent) -> Step | None:
         """The step of an event; None where the view has nothing to do with the stream, or cannot fold it.
 
@@ -114,8 +118,7 @@ class StepFolder(Generic[E]):
             raise EventUnreadable(f"{event.stream.key} version {event.version}: fold failed: {error!r}") from error
 
     def _keep(self, stream: StreamId, version: int, state: Any) -> None:
-        if self._kept.get(stream, (0, None))[0] < version:
-            self._kept[stream] = (version, state)
-            if len(self._kept) > self._max:
-                self._kept.popitem(last=False)
+        self._kept[stream] = (version, state)
         self._kept.move_to_end(stream)
+        if len(self._kept) > self._max:
+            self._kept.popitem(last=False)

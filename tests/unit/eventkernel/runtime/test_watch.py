@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import aclosing, asynccontextmanager
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import timedelta
 from random import Random
 from typing import Any
@@ -31,6 +31,7 @@ from eventkernel.testing.counter import (
     new_counter,
     request,
 )
+from eventkernel.view import Index
 from eventkernel_memory.bus_tail import MemoryBusTail
 from eventkernel_memory.clock import SystemClock
 from eventkernel_memory.event_publisher import MemoryEventPublisher
@@ -42,6 +43,8 @@ SECONDS = 20.0
 OPEN: Filter = Eq("status", "OPEN")
 EVERYTHING: Filter = All()
 BIG: Filter = All((Eq("status", "OPEN"), Range("total", at_least=3)))
+BY_STATUS = replace(COUNTER_VIEW, indexes=(Index(("status", "id")),))
+"""The view whose steps are found by a counter's status."""
 
 
 class Shop:
@@ -57,7 +60,7 @@ class Shop:
         self.published: dict[StreamId, int] = {}
 
     def hub(self, *, clock: Any = None, steps_max: int = 1_000, **settings: Any) -> WatchHub:
-        folder = StepFolder(COUNTER_VIEW, self.world.store, decode)
+        folder = StepFolder(BY_STATUS, self.world.store, decode)
         log = StepLog(self.tail, TOPIC, folder, settings=LogSettings(steps_max=steps_max, records_max=3))
         limits = HubSettings(**{"poll_seconds": 0.001, "heartbeat_seconds": 3_600.0, **settings})
         return WatchHub(log, clock or self.clock, settings=limits)
