@@ -67,12 +67,12 @@ class Caller:
             metadata = call_metadata(tenant=self.tenant, actor=actor)
             return await getattr(stub, method)(made, metadata=metadata, timeout=CALL_SECONDS)
 
-    async def ask(self, method: str, **fields: Any) -> Any:
-        """Ask the query server."""
+    async def ask(self, method: str, *, seconds: float = CALL_SECONDS, **fields: Any) -> Any:
+        """Ask the query server; ``seconds`` is the call's deadline."""
         stub = query_service_pb2_grpc.PrescriptionQueryServiceStub(self.queries)
         with remote_errors():
             metadata = call_metadata(tenant=self.tenant)
-            return await getattr(stub, method)(request(method, **fields), metadata=metadata, timeout=CALL_SECONDS)
+            return await getattr(stub, method)(request(method, **fields), metadata=metadata, timeout=seconds)
 
     async def write(self, *, request_id: str = "", **changes: Any) -> Any:
         """A draft of what a story's author writes; keyword arguments change its content."""
