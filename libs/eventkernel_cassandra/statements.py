@@ -147,6 +147,13 @@ class Statements:
             "select_snapshot_streams",
             "SELECT DISTINCT token(stream), stream FROM {ks}.snapshots WHERE token(stream) >= ? LIMIT ?",
         )
+        self.select_snapshot_versions = read(
+            "select_snapshot_versions",
+            "SELECT version FROM {ks}.snapshots WHERE stream = ? ORDER BY version DESC LIMIT ?",
+        )
+        self.delete_snapshots_before = write(
+            "delete_snapshots_before", "DELETE FROM {ks}.snapshots WHERE stream = ? AND version < ?"
+        )
         self.delete_snapshots = write("delete_snapshots", "DELETE FROM {ks}.snapshots WHERE stream = ?")
 
     def append(self, count: int, *, first: bool) -> Statement:

@@ -20,6 +20,10 @@ SAVE = """
         created_at = excluded.created_at, occurred_at = excluded.occurred_at, recorded_at = excluded.recorded_at
 """
 SELECT_STREAMS = "SELECT DISTINCT key FROM snapshots WHERE key > ? AND key < ? ORDER BY key LIMIT ?"
+PRUNE = """
+    DELETE FROM snapshots WHERE key = ? AND version <=
+        (SELECT version FROM snapshots WHERE key = ? ORDER BY version DESC LIMIT 1 OFFSET ?)
+"""
 DROP = "DELETE FROM snapshots WHERE key = ?"
 PAGE_STREAMS = 1_000
 _LAST = 2**62
@@ -59,6 +63,10 @@ class SqliteSnapshotStore:
             if len(page) < PAGE_STREAMS:
                 return
             after = page[-1]
+
+    async def prune(self, stream: StreamId, newest: int) -> None:
+        """Delete the rows of lower versions."""
+        await self._database.write(lambda c: c.execute(PRUNE, (stream.key, stream.key, newest)).rowcount)
 
     async def drop(self, stream: StreamId) -> None:
         """Delete the stream's rows."""

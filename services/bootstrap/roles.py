@@ -142,6 +142,7 @@ def command_server(process: Process) -> Component:
             lane_commands_max=settings.lane_commands_max,
             batch_commands_max=settings.batch_commands_max,
             snapshot_every_events=settings.snapshot_every_events,
+            snapshots_kept=settings.snapshots_kept,
             snapshot_load_seconds=settings.snapshot_load_seconds,
         ),
         times=TimeRules(skew_seconds=settings.effective_time_skew_seconds),

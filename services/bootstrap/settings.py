@@ -68,6 +68,7 @@ class Settings(BaseSettings):
     snapshot_load_seconds: float = Field(
         0.0, ge=0, description="A stream that took so long to load gets a snapshot; 0: none by time."
     )
+    snapshots_kept: int = Field(3, ge=0, description="Snapshots of an aggregate that are kept; 0: all.")
     aggregates_max: int = Field(50_000, ge=0, description="Aggregates kept in memory by a command server.")
     aggregates_bytes_max: int = Field(268_435_456, ge=0, description="About how much memory they may take.")
 

@@ -62,7 +62,7 @@ class HandlerLimits:
     """Named limits. ``conflict_retries_max``: appends lost to other writers before the caller is told to try again;
     ``unknown_retries_max``: repeats of an append whose outcome is unknown; ``lane_commands_max``: commands waiting for one
     stream; ``batch_commands_max`` and ``batch_bytes_max``: what is stored in one append; ``snapshot_every_events``,
-    ``snapshot_load_seconds`` and ``snapshots_behind_max``: as in ``SnapshotPolicy``.
+    ``snapshot_load_seconds``, ``snapshots_behind_max`` and ``snapshots_kept``: as in ``SnapshotPolicy``.
     """
 
     conflict_retries_max: int = 8
@@ -73,6 +73,7 @@ class HandlerLimits:
     snapshot_every_events: int = 100
     snapshot_load_seconds: float = 0.0
     snapshots_behind_max: int = 64
+    snapshots_kept: int = 3
 
     def __post_init__(self) -> None:
         """Refuse a batch that no store takes."""
@@ -168,7 +169,12 @@ class CommandHandler(Generic[C, E, S, X]):
         self._on_appended = on_appended
         self.repository: Repository[E, S] = Repository(kind, store, snapshots)
         self._lanes: dict[StreamId, _Lane[C, S]] = {}
-        policy = SnapshotPolicy(limits.snapshot_every_events, limits.snapshot_load_seconds, limits.snapshots_behind_max)
+        policy = SnapshotPolicy(
+            limits.snapshot_every_events,
+            limits.snapshot_load_seconds,
+            limits.snapshots_behind_max,
+            limits.snapshots_kept,
+        )
         self._snapshotting: Snapshotting[S] = Snapshotting(self.repository, snapshots, policy)
 
     async def handle(self, request: CommandRequest[C]) -> CommandReply[S]:

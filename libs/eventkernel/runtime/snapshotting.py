@@ -22,7 +22,8 @@ S = TypeVar("S")
 @dataclass(frozen=True, slots=True)
 class SnapshotPolicy:
     """``every_events``: the distance between snapshots, 0 for none by distance; ``load_seconds``: a stream that took so long to
-    load gets one, 0 for none by time; ``behind_max``: snapshots being written at once, beyond which they are left out.
+    load gets one, 0 for none by time; ``behind_max``: snapshots being written at once, beyond which they are left out;
+    ``newest_kept``: how many of a stream stay when one is written, 0 for all.
 
     With neither distance nor time nothing is ever written.
     """
@@ -30,6 +31,7 @@ class SnapshotPolicy:
     every_events: int = 100
     load_seconds: float = 0.0
     behind_max: int = 64
+    newest_kept: int = 3
 
     @property
     def writes(self) -> bool:
@@ -84,5 +86,7 @@ class Snapshotting(Generic[S]):
                 # It would go on being the newest one: a journal that was restored ends before it.
                 await self._snapshots.drop(aggregate.stream)
             await self._snapshots.save(aggregate.stream, self._repository.snapshot_of(aggregate))
+            if self._policy.newest_kept:
+                await self._snapshots.prune(aggregate.stream, self._policy.newest_kept)
         except Exception as error:  # noqa: BLE001 - a snapshot only saves time, and the next one is tried some events on
             _log.warning("snapshot of %s not saved: %r", aggregate.stream.key, error)

@@ -61,6 +61,21 @@ class SnapshotStoreContract(Suite):
         await snapshots.save(dropped, new_snapshot(1))
         assert await snapshots.latest(dropped) == new_snapshot(1)
 
+    async def test_pruning_keeps_the_newest_and_other_streams(self, snapshots: SnapshotStore) -> None:
+        stream, other = new_stream(), new_stream()
+        await snapshots.prune(stream, 2)
+        for version in (300, 100, 400, 200):
+            await snapshots.save(stream, new_snapshot(version))
+        await snapshots.save(other, new_snapshot(100))
+        for newest, oldest in ((5, 100), (4, 100), (3, 200), (1, 400)):
+            await snapshots.prune(stream, newest)
+            assert await snapshots.latest(stream) == new_snapshot(400)
+            assert await snapshots.latest(stream, up_to=oldest) == new_snapshot(oldest)
+            assert await snapshots.latest(stream, up_to=oldest - 1) is None
+        assert await snapshots.latest(other) == new_snapshot(100)
+        await snapshots.save(stream, new_snapshot(500))
+        assert await snapshots.latest(stream, up_to=499) == new_snapshot(400)
+
     async def test_tenants_do_not_share_snapshots(self, snapshots: SnapshotStore) -> None:
         stream = new_stream()
         await snapshots.save(stream, new_snapshot(1))

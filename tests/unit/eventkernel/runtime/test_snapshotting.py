@@ -139,3 +139,12 @@ async def test_replaying_uses_no_snapshot(world: Any) -> None:
     repository = world.handler().repository
     assert (await repository.load(stream)).state.total == 999
     assert (await repository.replayed(stream)).state.total == 3
+
+
+@pytest.mark.parametrize(
+    ("limits", "left"), [({}, [7, 8, 9]), ({"snapshots_kept": 1}, [9]), ({"snapshots_kept": 0}, 9)]
+)
+async def test_of_a_streams_snapshots_the_newest_are_kept(world: Any, limits: dict[str, Any], left: Any) -> None:
+    stream = await counted(world, 9, snapshot_every_events=1, **limits)
+    kept = sorted(world.snapshots._snapshots[stream])
+    assert kept == (list(range(1, 10)) if left == 9 else left)
