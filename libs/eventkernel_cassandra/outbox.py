@@ -19,6 +19,7 @@ from eventkernel_cassandra.reading import StreamReader
 from eventkernel_cassandra.session import CqlSession, Row, Value
 from eventkernel_cassandra.settings import Layout
 from eventkernel_cassandra.statements import Statements
+from eventkernel_cassandra.waiting_since import WaitingSince
 from eventkernel_cassandra.watch import USUAL_PACE, Pace, RowKey, Watch
 
 CALLS_MAX = 64
@@ -80,6 +81,7 @@ class CassandraOutbox:
         self._statements = statements
         self._layout = layout
         self._reader = StreamReader(session, statements, layout.bucket_events)
+        self._since = WaitingSince(self._reader)
         self._watch = Watch(clock, pace, WATCHED_ROWS_MAX)
         self._judge = judge
         self._resume: dict[int, str] = {}
@@ -172,18 +174,19 @@ class CassandraOutbox:
         return await each(CALLS_MAX, self._advance, runs)
 
     async def depth(self) -> OutboxDepth:
-        """Counted over all pending rows; a stream between two buckets may be counted short. Since when is not known."""
-        waiting = 0
+        """Counted over all pending rows; a stream between two buckets may be counted short."""
+        buckets: dict[tuple[str, int], Statics] = {}
         for shard in range(self._layout.shard_count):
             after = ""
             while True:
                 rows = await self._session.read(self._statements.select_pending_after, [shard, after, PAGE_ROWS])
                 found = await self._statics_of_many(dict.fromkeys((key, bucket) for key, bucket, _ in rows))
-                waiting += sum(max(statics.head - statics.published, 0) for statics in found.values())
+                buckets |= {place: statics for place, statics in found.items() if statics.head > statics.published}
                 if len(rows) < PAGE_ROWS:
                     break
                 after = rows[-1][0]
-        return OutboxDepth(waiting, None)
+        waiting = sum(statics.head - statics.published for statics in buckets.values())
+        return OutboxDepth(waiting, await self._since.oldest(buckets))
 
     async def _pages(self, shards: Sequence[int], rows_max: int) -> dict[int, Sequence[Row]]:
         """Rows of each shard: in bulk from the beginning, and on their own of those whose last round was cut short."""
