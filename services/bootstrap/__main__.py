@@ -4,6 +4,7 @@ import sys
 from importlib import import_module
 
 DEVTOOLS = {
+    "clients": "bootstrap.devtools.clients",
     "gen": "bootstrap.devtools.gen",
     "lint": "bootstrap.devtools.lint",
     "test": "bootstrap.devtools.test",

@@ -2,7 +2,7 @@
 
 from pathlib import Path
 
-import google.type
+import google
 import pytest
 from google.protobuf import descriptor_pb2
 from protovalidate._gen.buf.validate import validate_pb
@@ -12,8 +12,8 @@ from buf.validate import validate_pb2
 
 
 @pytest.mark.parametrize("path", sorted((THIRD_PARTY / "google").rglob("*.proto")), ids=lambda path: path.name)
-def test_google_types_are_those_of_the_installed_package(path: Path) -> None:
-    installed = [Path(folder) / path.name for folder in google.type.__path__]
+def test_google_contracts_are_those_of_the_installed_package(path: Path) -> None:
+    installed = [Path(folder) / path.parent.name / path.name for folder in google.__path__]
     assert path.read_bytes() in [candidate.read_bytes() for candidate in installed if candidate.is_file()]
 
 
