@@ -4,19 +4,15 @@ import asyncio
 from dataclasses import dataclass
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient
 from confluent_kafka.admin._config import ConfigResource
 from confluent_kafka.admin._resource import ResourceType
 from confluent_kafka.cimpl import NewTopic
 
 from eventkernel.errors import StoreMismatch, StoreUnavailable
+from eventkernel_kafka.admin import LOOK_SECONDS, Admin
 from eventkernel_kafka.error_codes import TOPIC_EXISTS
 from eventkernel_kafka.errors import STORE, translating
-from eventkernel_kafka.one_thread import answered
 from eventkernel_kafka.settings import KafkaSettings
-
-LOOK_SECONDS = 0.02
-GRACE_SECONDS = 1.0  # the client's own time limit, which says more, comes first
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,10 +47,11 @@ class Topic:
 async def ensure_topic(settings: KafkaSettings, topic: Topic) -> None:
     """Make the topic if it is missing and wait until it can be written; check it if it is there.
 
-    Several processes may do so at once. Raises ``StoreMismatch`` for one that has another number of partitions or is compacted.
+    Several processes may do so at once. Raises ``StoreMismatch`` for one that has another number of partitions or is compacted,
+    and where the brokers do not let this program in.
     """
     with translating():
-        admin = AdminClient(settings.common())
+        admin = Admin(settings)
         try:
             await _create(admin, settings, topic)
         except KafkaException as error:
@@ -62,27 +59,27 @@ async def ensure_topic(settings: KafkaSettings, topic: Topic) -> None:
                 raise
         await _await_leaders(admin, settings, topic)
         resource = ConfigResource(ResourceType.TOPIC, topic.name)
-        asked = admin.describe_configs([resource], request_timeout=settings.call_seconds)
-        found = await answered(asked[resource], settings.call_seconds + GRACE_SECONDS)
+        asked = admin.client.describe_configs([resource], request_timeout=settings.call_seconds)
+        found = await admin.answer(asked[resource])
     policy = str(found["cleanup.policy"].value)
     if policy != "delete":
         raise StoreMismatch(STORE, expected=f"{topic.name} with cleanup.policy delete", actual=policy)
 
 
-async def _create(admin: AdminClient, settings: KafkaSettings, topic: Topic) -> None:
+async def _create(admin: Admin, settings: KafkaSettings, topic: Topic) -> None:
     new = NewTopic(
         topic.name, topic.partitions, topic.replication_factor, config=topic.configuration(settings.message_bytes_max)
     )
-    asked = admin.create_topics([new], operation_timeout=settings.call_seconds, request_timeout=settings.call_seconds)
-    await answered(asked[topic.name], settings.call_seconds + GRACE_SECONDS)
+    limits = {"operation_timeout": settings.call_seconds, "request_timeout": settings.call_seconds}
+    await admin.answer(admin.client.create_topics([new], **limits)[topic.name])
 
 
-async def _await_leaders(admin: AdminClient, settings: KafkaSettings, topic: Topic) -> None:
+async def _await_leaders(admin: Admin, settings: KafkaSettings, topic: Topic) -> None:
     """A topic that was just made is known to the brokers one by one."""
     loop = asyncio.get_running_loop()
     until = loop.time() + settings.call_seconds
     while True:
-        found = await asyncio.to_thread(admin.list_topics, timeout=settings.call_seconds)
+        found = await admin.called(admin.client.list_topics, timeout=settings.call_seconds)
         known = found.topics.get(topic.name)
         partitions = known.partitions.values() if known is not None and known.error is None else ()
         if partitions and len(partitions) != topic.partitions:

@@ -6,6 +6,7 @@ import re
 import uuid
 from collections.abc import Callable, Sequence
 from importlib.resources import files
+from pathlib import Path
 from typing import ClassVar
 
 from localstack import jars, probes, settings, tools
@@ -19,11 +20,18 @@ class KafkaBroker(Server):
 
     ready_seconds: ClassVar[float] = 90.0
     awaited: ClassVar[str] = "a broker in service"
+    advertised: str = ""
+    """What it tells clients to connect to from its next start on, where that is a proxy before it; not recorded."""
 
     @property
     def bootstrap_servers(self) -> str:
         """The value of a client's `bootstrap.servers`."""
         return str(self.endpoint)
+
+    @property
+    def own_settings(self) -> Path:
+        """A Java properties file that need not exist: what it says holds from the next start on, over our own settings."""
+        return self.folder / "own.properties"
 
     def probe(self) -> str:
         probes.kafka_brokers(self.endpoint.host, self.endpoint.port)
@@ -42,10 +50,13 @@ class KafkaBroker(Server):
             **settings.KAFKA_SETTINGS,
             "controller.quorum.voters": f"{settings.KAFKA_SETTINGS['node.id']}@{controller}",
             "listeners": f"PLAINTEXT://{self.endpoint},CONTROLLER://{controller}",
-            "advertised.listeners": f"PLAINTEXT://{self.endpoint}",
+            "advertised.listeners": f"PLAINTEXT://{self.advertised or self.endpoint}",
             "log.dirs": str(self.folder / "data"),
         }
-        (self.folder / "server.properties").write_text(settings.render_properties(properties), encoding="utf-8")
+        # Of a setting that is there twice, the later one holds.
+        own = self.own_settings.read_text(encoding="utf-8") if self.own_settings.exists() else ""
+        text = settings.render_properties(properties) + own
+        (self.folder / "server.properties").write_text(text, encoding="utf-8")
         logging = files("localstack").joinpath("logging", "log4j2.xml").read_text(encoding="utf-8")
         (self.folder / "log4j2.xml").write_text(logging, encoding="utf-8")
         if not (self.folder / "data" / "meta.properties").exists():
