@@ -3,6 +3,8 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from operator import attrgetter
+from typing import Any
 from uuid import UUID
 
 from eventkernel.ids import StreamId
@@ -71,19 +73,52 @@ class EventMeta:
     @classmethod
     def from_bytes(cls, data: bytes) -> "EventMeta":
         """Read what ``to_bytes`` wrote; unknown keys are ignored."""
-        fields = json.loads(data)
-        return cls(
-            occurred_at=from_micros(fields["o"]),
-            recorded_at=from_micros(fields["r"]),
-            command_id=UUID(hex=fields["c"]),
-            provenance=Provenance(
-                actor=Actor(*fields["a"]),
-                purpose_of_use=fields.get("p", ""),
-                correlation_id=fields.get("co", ""),
-                causation_id=fields.get("ca", ""),
-                traceparent=fields.get("t", ""),
-            ),
-        )
+        return EventMeta(*_read(data))
+
+    @staticmethod
+    def unread(data: bytes) -> "EventMeta":
+        """The same, read when something of it is first asked for: who folds a long stream asks for that of few events."""
+        meta: EventMeta = object.__new__(_UnreadMeta)
+        _set_unread(meta, data)
+        return meta
+
+
+class _UnreadMeta(EventMeta):
+    """Its fields are slots without a value until one of them is asked for. Equal to what it will be."""
+
+    __slots__ = ("_unread",)
+
+    def __getattr__(self, name: str) -> Any:
+        """Called for what has no value: all fields get theirs."""
+        if name not in _FIELDS:
+            raise AttributeError(name)
+        for field, value in zip(_FIELDS, _read(self._unread), strict=True):
+            object.__setattr__(self, field, value)
+        return object.__getattribute__(self, name)
+
+    def __eq__(self, other: object) -> bool:
+        """By the fields."""
+        return isinstance(other, EventMeta) and _values(self) == _values(other)
+
+    def __hash__(self) -> int:
+        """As of the meta that it stands for."""
+        return hash(_values(self))
+
+    def __reduce__(self) -> Any:
+        """Kept elsewhere as what it stands for."""
+        return (EventMeta, _values(self))
+
+
+_FIELDS = ("occurred_at", "recorded_at", "command_id", "provenance")
+_values = attrgetter(*_FIELDS)
+_set_unread = vars(_UnreadMeta)["_unread"].__set__
+
+
+def _read(data: bytes) -> tuple[datetime, datetime, UUID, Provenance]:
+    fields = json.loads(data.decode())
+    get = fields.get
+    provenance = Provenance(Actor(*fields["a"]), get("p", ""), get("co", ""), get("ca", ""), get("t", ""))
+    return from_micros(fields["o"]), from_micros(fields["r"]), UUID(hex=fields["c"]), provenance
 
 
 @dataclass(frozen=True, slots=True)

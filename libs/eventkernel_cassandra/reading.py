@@ -22,7 +22,7 @@ from eventkernel_cassandra.errors import NotExecuted
 from eventkernel_cassandra.session import CqlSession, Row
 from eventkernel_cassandra.statements import Statements
 
-PAGE_EVENTS = 500
+PAGE_EVENTS = 1_000
 READS_MAX = 16
 """Reads of one call at once."""
 TORN_READS_MAX = 5
@@ -169,7 +169,7 @@ def recorded(stream: StreamId, row: Row) -> RecordedEvent:
     """The event of a row of ``select_events``."""
     seq, event_id, event_type, schema_version, data, meta = row[:6]
     return RecordedEvent(
-        stream, seq, UUID(bytes=bytes(event_id)), event_type, schema_version, data, EventMeta.from_bytes(meta)
+        stream, seq, UUID(bytes=bytes(event_id)), event_type, schema_version, data, EventMeta.unread(meta)
     )
 
 

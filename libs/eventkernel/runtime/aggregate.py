@@ -1,6 +1,6 @@
 """An aggregate at a version, and what the runtime must know to work with its kind."""
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Generic, TypeVar
@@ -8,7 +8,7 @@ from uuid import UUID
 
 from eventkernel.codec import Codecs
 from eventkernel.decider import Decider
-from eventkernel.envelope import EventMeta, Provenance
+from eventkernel.envelope import EventMeta, Provenance, RecordedEvent
 from eventkernel.ids import StreamId
 from eventkernel.ports import Position
 from eventkernel.upcasting import Known
@@ -97,6 +97,27 @@ class Aggregate(Generic[S]):
             meta.recorded_at,
             ids,
             self.folded_bytes + event_bytes,
+            known,
+        )
+
+    def advanced_over(
+        self, events: Sequence[RecordedEvent], state: S, *, folded_bytes: int, known: Known | None
+    ) -> "Aggregate[S]":
+        """The aggregate after these events, at least one. Of most envelopes nothing is asked."""
+        ids = self.commands
+        if ids is not None:
+            few = len(ids) + len(events) <= COMMANDS_KNOWN_MAX
+            ids = ids.union([event.meta.command_id for event in events]) if few else None
+        first, last = events[0], events[-1].meta
+        return Aggregate(
+            self.stream,
+            state,
+            Position(events[-1].version),
+            self.created_at or first.meta.occurred_at,
+            last.occurred_at,
+            last.recorded_at,
+            ids,
+            self.folded_bytes + folded_bytes,
             known,
         )
 

@@ -1,5 +1,6 @@
 """Re-constitution: the latest usable snapshot plus the events since, upcast and folded."""
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Generic, TypeVar
@@ -83,7 +84,7 @@ class Repository(Generic[E, S]):
             for event in loaded.events:
                 if (event.meta.recorded_at if recorded else event.meta.occurred_at) > moment:
                     return aggregate
-                aggregate = self._evolve(aggregate, event, Position(event.version))
+                aggregate = self._evolve(aggregate, (event,))
             if len(loaded.events) < PAGE_EVENTS_MAX:
                 return aggregate
 
@@ -134,16 +135,20 @@ class Repository(Generic[E, S]):
                 # The journal ends before what a snapshot or a cache knows, as after a restore: only the journal counts.
                 aggregate = self.empty(aggregate.stream)
                 continue
-            for event in loaded.events:
-                aggregate = self._evolve(aggregate, event, Position(event.version))
+            aggregate = self._evolve(aggregate, loaded.events)
             if len(loaded.events) < PAGE_EVENTS_MAX:
                 return replace(aggregate, position=loaded.position) if up_to is None else aggregate
 
-    def _evolve(self, aggregate: Aggregate[S], event: RecordedEvent, position: Position) -> Aggregate[S]:
-        if event.version != aggregate.version + 1:
-            wanted = str(aggregate.version + 1)
-            raise Divergence(aggregate.stream.key, version=event.version, expected=wanted, actual=str(event.version))
-        read = self._read(event.type, event.schema_version, event.data)
-        domain_event, known = settled(read, aggregate.known, version=event.version)
-        state = self._kind.decider.evolve(aggregate.state, domain_event)
-        return aggregate.advanced(state, event.meta, position, event_bytes=len(event.data), known=known)
+    def _evolve(self, aggregate: Aggregate[S], events: Sequence[RecordedEvent]) -> Aggregate[S]:
+        read, evolve = self._read, self._kind.decider.evolve
+        state, known, version, size = aggregate.state, aggregate.known, aggregate.version, 0
+        for event in events:
+            version += 1
+            if event.version != version:
+                actual = str(event.version)
+                raise Divergence(aggregate.stream.key, version=event.version, expected=str(version), actual=actual)
+            data = event.data
+            domain_event, known = settled(read(event.type, event.schema_version, data), known, version=version)
+            state = evolve(state, domain_event)
+            size += len(data)
+        return aggregate.advanced_over(events, state, folded_bytes=size, known=known) if events else aggregate
