@@ -39,3 +39,23 @@ def diff(
     from bootstrap.cli.schemas import diff as run
 
     run(old, new, require=require, everything=everything, as_json=as_json)
+
+
+events = typer.Typer(help="Stored events.", no_args_is_help=True)
+
+
+@events.callback()
+def _events() -> None:
+    """Stored events."""
+
+
+@events.command("new-version")
+def new_version(
+    event_type: Annotated[str, typer.Argument(metavar="TYPE", help="For example PrescriptionCancelled.")],
+    *,
+    context: Annotated[str, typer.Option(help="Whose, where two contexts have events of one name.")] = "",
+) -> None:
+    """Make what another version of an event needs: message, step, golden file, test; and say what a person must fill in."""
+    from bootstrap.cli.events import new_version as run
+
+    run(event_type, context_name=context)

@@ -226,7 +226,7 @@ def _lost_since_release(root: Path, now: Described) -> Iterator[str]:
 def _unfinished(root: Path) -> Iterator[str]:
     for folder in SKELETONS:
         for path in sorted((root / folder).rglob("*")):
-            if path.suffix not in (".proto", ".py", ".json") or not path.is_file():
+            if path.suffix not in (".proto", ".py", ".txt") or not path.is_file():
                 continue
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
             for number, line in enumerate(lines, 1):

@@ -40,10 +40,14 @@ def sealed(root: Path) -> dict[str, str]:
 
 
 def seal(root: Path) -> list[str]:
-    """Write down the hashes of files that are new; give their names. Raises ``SealRefused`` where a known one differs."""
+    """Write down the hashes of files that are new; give their names. Raises ``SealRefused`` where a known one differs.
+
+    Bytes that stand beside as text alone (``v4/PrescriptionCancelled.txt``) are written first.
+    """
     known = sealed(root)
     if problems := [*_edited(root, known), *_unfinished(root)]:
         raise SealRefused("\n".join(problems))
+    _write_bytes(root)
     fresh = [name for name in files_of(root) if name not in known]
     lines = {**known, **{name: _digest(root, name) for name in fresh}}
     (root / SUMS).write_text("".join(f"{digest}  {name}\n" for name, digest in sorted(lines.items())), encoding="utf-8")
@@ -90,6 +94,19 @@ def _unfinished(root: Path) -> Iterator[str]:
     for name in files_of(root):
         if MARK.encode() in (root / FOLDER / name).read_bytes():
             yield f"{FOLDER}/{name}: not filled in yet"
+
+
+def _write_bytes(root: Path) -> None:
+    from eventkernel.testing.wire_text import wire_bytes
+
+    for name in files_of(root):
+        path = root / FOLDER / name
+        target = path.with_suffix(".binpb")
+        if path.suffix == ".txt" and not target.exists():
+            try:
+                target.write_bytes(wire_bytes(path.read_text(encoding="utf-8")))
+            except ValueError as error:
+                raise SealRefused(f"{FOLDER}/{name}: {error}") from error
 
 
 def _digest(root: Path, name: str) -> str:
