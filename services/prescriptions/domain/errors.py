@@ -72,6 +72,7 @@ EARLIEST_FILL_AFTER_EXPIRY: Final = _precondition("EARLIEST_FILL_AFTER_EXPIRY")
 # Time.
 NOT_YET_VALID: Final = _precondition("NOT_YET_VALID")
 PRESCRIPTION_EXPIRED: Final = _precondition("PRESCRIPTION_EXPIRED")
+EXPIRY_UNKNOWN: Final = _precondition("EXPIRY_UNKNOWN")
 NOT_YET_EXPIRED: Final = _precondition("NOT_YET_EXPIRED")
 PARTIAL_FILL_TOO_LATE: Final = _precondition("PARTIAL_FILL_TOO_LATE")
 REFILL_TOO_SOON: Final = _precondition("REFILL_TOO_SOON")

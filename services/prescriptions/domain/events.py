@@ -50,11 +50,15 @@ class PrescriptionSigned:
 
 @dataclass(frozen=True, slots=True)
 class PrescriptionIssued:
-    """Released to pharmacies. It may be filled before ``expires_at``, and not at or after it."""
+    """Released to pharmacies. It may be filled before ``expires_at``, and not at or after it.
+
+    ``expires_text`` is what an old record says of the last day where that is no date: then the time is not known.
+    """
 
     issued_at: datetime | None
     expires_at: datetime | None
     nominated: PharmacyRef | None = None
+    expires_text: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -166,7 +170,7 @@ class PrescriptionResumed:
 class PrescriptionExpired:
     """Its time ran out. ``quantity_forfeited`` is all that was still owed: the rest of this fill and every refill left."""
 
-    expired_at: datetime
+    expired_at: datetime | None
     quantity_forfeited: Quantity
 
 

@@ -86,7 +86,12 @@ def _signature(event: events.PrescriptionSigned) -> Signature:
 def _issued(state: Prescription, event: events.PrescriptionIssued) -> Prescription:
     nominated = event.nominated or (state.content.nominated if state.content else None)
     return replace(
-        state, status=Status.ISSUED, issued_at=event.issued_at, expires_at=event.expires_at, nominated=nominated
+        state,
+        status=Status.ISSUED,
+        issued_at=event.issued_at,
+        expires_at=event.expires_at,
+        expires_text=event.expires_text,
+        nominated=nominated,
     )
 
 

@@ -90,7 +90,9 @@ def require_pharmacy_id(pharmacy: PharmacyRef, facts: Facts, field: str) -> None
 
 
 def require_unexpired(state: Prescription, facts: Facts) -> None:
-    """Ask that the prescription is still good at the effective time."""
+    """Ask that the prescription is still good at the effective time, and that this can be told."""
+    if state.expires_text:
+        raise errors.EXPIRY_UNKNOWN(f"the last day is recorded as {state.expires_text!r}, which is no date")
     if state.expires_at is not None and facts.now >= state.expires_at:
         raise errors.PRESCRIPTION_EXPIRED(
             f"expired at {state.expires_at.isoformat()}", expires_at=state.expires_at.isoformat()

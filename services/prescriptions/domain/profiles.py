@@ -100,6 +100,7 @@ US: Final = Profile(
         Schedule.IV: _US_III_IV,
         Schedule.V: ScheduleRule(12, REFILLS_MAX, dea_required=True, signing_factors_min=2),
         Schedule.NONE: ScheduleRule(12, REFILLS_MAX),
+        Schedule.UNKNOWN: _US_II,  # as strict as any schedule it may be
     },
 )
 
@@ -107,14 +108,14 @@ US: Final = Profile(
 def _national_service(name: str, expiry_months: int) -> Profile:
     """A national service without NPI, NCPDP and DEA numbers; what is owed lapses 180 days after the last hand-over."""
     clocks = (PartialClock(ClockBasis.LAST_PART, timedelta(days=180)),)
-    refills_max = {Schedule.II: 0, Schedule.III: 5, Schedule.IV: 5}
+    refills_max = {Schedule.II: 0, Schedule.UNKNOWN: 0, Schedule.III: 5, Schedule.IV: 5}
     return Profile(
         name=name,
         schedules={
             schedule: ScheduleRule(
                 expiry_months,
                 refills_max.get(schedule, REFILLS_MAX),
-                signing_factors_min=2 if schedule in CONTROLLED else 0,
+                signing_factors_min=0 if schedule is Schedule.NONE else 2,
                 partial_clocks=clocks,
             )
             for schedule in Schedule

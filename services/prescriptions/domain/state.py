@@ -116,7 +116,8 @@ class Prescription:
 
     ``content`` is None only where there is no stream. ``last_claim`` is the newest, ``claim_open`` says whether it holds.
     ``fills_done`` counts closed fills, so it is also the number of the fill that is open or next. ``dispenses`` are those
-    that stand, oldest first, of every fill; ``seen_dispense_ids`` also has the reversed ones.
+    that stand, oldest first, of every fill; ``seen_dispense_ids`` also has the reversed ones. ``expires_text`` is what an old
+    record says of the end where that is no date: then ``expires_at`` is None and means unknown, not never.
     """
 
     status: Status = Status.NONE
@@ -124,6 +125,7 @@ class Prescription:
     signature: Signature | None = None
     issued_at: datetime | None = None
     expires_at: datetime | None = None
+    expires_text: str = ""
     nominated: PharmacyRef | None = None
     last_claim: Claim | None = None
     claim_open: bool = False

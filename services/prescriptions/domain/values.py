@@ -8,20 +8,25 @@ from uuid import UUID
 
 
 class Schedule(Enum):
-    """Control schedule of the medicine: 21 USC 812; NONE is not controlled. Schedule I is never prescribed."""
+    """Control schedule of the medicine: 21 USC 812; NONE is not controlled. Schedule I is never prescribed.
+
+    UNKNOWN comes from old records alone.
+    """
 
     NONE = "NONE"
     II = "II"
     III = "III"
     IV = "IV"
     V = "V"
+    UNKNOWN = "UNKNOWN"
 
 
 class Substitution(Enum):
-    """Whether the pharmacy may hand out an equivalent product."""
+    """Whether the pharmacy may hand out an equivalent product. UNKNOWN: nobody was asked, as in old records alone."""
 
     ALLOWED = "ALLOWED"
     DISPENSE_AS_WRITTEN = "DISPENSE_AS_WRITTEN"
+    UNKNOWN = "UNKNOWN"
 
 
 class SigningFactor(Enum):

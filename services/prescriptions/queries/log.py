@@ -1,24 +1,25 @@
 """FetchHistory and FetchAsOf: from the event log itself, so they are never behind."""
 
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Sequence
 from typing import Final
 
 from erx.prescriptions.v1 import filters_pb2, query_service_pb2
 from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import InvalidCommand, StreamNotFound
 from eventkernel.filters import Eq, Order, Query
-from eventkernel.following import own_state
+from eventkernel.following import own_state, settled
 from eventkernel.ids import StreamId
 from eventkernel.ports import EventStore
 from eventkernel.ports.event_store import AFTER_ALL
 from eventkernel_grpc.call import CallContext
 from eventkernel_grpc.pages import page_size
 from eventkernel_grpc.wire_types import from_timestamp
+from prescriptions.domain.events import Event
 from prescriptions.queries.consistency import as_of_log, demand_of
 from prescriptions.queries.sources import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Sources
 from prescriptions.streams import CONTEXT, stream_of
 from prescriptions.views.record import NOTHING, follow
-from prescriptions.wire.events import decode_recorded
+from prescriptions.wire.events import NEWEST, decode_recorded
 from prescriptions.wire.query_replies import history_entry_to, record_to
 
 EVENTS_MAX: Final = 500
@@ -51,11 +52,22 @@ async def fetch_history(
     if descending:
         events.reverse()
     last = (events[-1].version,) if events else ()
+    meant = await _meant(sources.events, stream, events)
     return query_service_pb2.FetchHistoryResponse(
         as_of=as_of_log(call, demand, stream, head, head),
         next_page_token=sources.pages.encode(paged, last, scope=scope) if more and events else "",
-        entries=[history_entry_to(event, CONTEXT) for event in events],
+        entries=[history_entry_to(event, CONTEXT, meant.get(event.version)) for event in events],
     )
+
+
+async def _meant(store: EventStore, stream: StreamId, events: Sequence[RecordedEvent]) -> dict[int, Event]:
+    """What events in older shapes mean where they stand, by version; that takes the stream up to them."""
+    older = [event.version for event in events if event.schema_version < NEWEST]
+    found: dict[int, Event] = {}
+    known = None
+    async for event in events_of(store, stream, up_to=max(older, default=0)):
+        found[event.version], known = settled(decode_recorded(event), known, version=event.version)
+    return found
 
 
 async def fetch_as_of(
@@ -94,11 +106,11 @@ def _within(request: query_service_pb2.FetchAsOfRequest) -> Callable[[RecordedEv
             raise InvalidCommand("point", "must be a version, an occurred_time or a recorded_time")
 
 
-async def events_of(store: EventStore, stream: StreamId) -> AsyncIterator[RecordedEvent]:
-    """All events of a stream, read in portions."""
+async def events_of(store: EventStore, stream: StreamId, up_to: int | None = None) -> AsyncIterator[RecordedEvent]:
+    """All events of a stream, or those up to a version, read in portions."""
     after = 0
-    while True:
-        loaded = await store.load(stream, after=after, events_max=EVENTS_MAX)
+    while up_to is None or after < up_to:
+        loaded = await store.load(stream, after=after, up_to=up_to, events_max=EVENTS_MAX)
         for event in loaded.events:
             yield event
         if len(loaded.events) < EVENTS_MAX:

@@ -1,7 +1,7 @@
 """FetchStatistics: the sums of ``prescription_stats``, put together."""
 
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
@@ -20,6 +20,8 @@ from prescriptions.wire import values as w
 
 MEDICATIONS_DEFAULT: Final = 50
 MEDICATIONS_MAX: Final = 1_000
+INTERVAL_SECONDS: Final = 1.0
+INTERVAL_SECONDS_MIN: Final = 0.1
 
 _WHOLE: Final = (
     Kind.TOTAL,
@@ -74,6 +76,32 @@ async def fetch_statistics(
         issue_to_claim=_durations(kinds[Kind.ISSUE_TO_CLAIM]),
         claim_to_dispense=_durations(kinds[Kind.CLAIM_TO_DISPENSE]),
     )
+
+
+async def stream_statistics(
+    sources: Sources, call: CallContext, request: statistics_pb2.StreamStatisticsRequest
+) -> AsyncGenerator[statistics_pb2.StreamStatisticsResponse, None]:
+    """The answer of ``fetch_statistics`` now, and whenever another one has changed, at most once in an interval."""
+    asked = statistics_pb2.FetchStatisticsRequest(
+        token=request.token,
+        consistency=request.consistency,
+        medication_count_max=request.medication_count_max,
+        first_day=request.first_day if request.HasField("first_day") else None,
+        last_day=request.last_day if request.HasField("last_day") else None,
+    )
+    interval = request.interval.ToTimedelta().total_seconds() if request.HasField("interval") else INTERVAL_SECONDS
+    if interval < INTERVAL_SECONDS_MIN:
+        raise InvalidCommand("interval", f"must be at least {INTERVAL_SECONDS_MIN} s")
+    known: statistics_pb2.FetchStatisticsResponse | None = None
+    while True:
+        answer = await fetch_statistics(sources, call, asked)
+        bare = statistics_pb2.FetchStatisticsResponse()
+        bare.CopyFrom(answer)
+        bare.ClearField("as_of")
+        if bare != known:
+            known = bare
+            yield statistics_pb2.StreamStatisticsResponse(statistics=answer)
+        await sources.clock.sleep(interval)
 
 
 def _days_from(request: statistics_pb2.FetchStatisticsRequest) -> Filter:

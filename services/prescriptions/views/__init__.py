@@ -3,6 +3,7 @@
 from typing import Any, Final
 
 from eventkernel.view import View
+from prescriptions.views.access_log import ACCESS_LOG
 from prescriptions.views.dispense_fact import DISPENSE_FACT
 from prescriptions.views.medication_list import MEDICATION_LIST
 from prescriptions.views.pharmacy_queue import PHARMACY_QUEUE
@@ -23,6 +24,7 @@ VIEWS: Final[tuple[View[Any, Any], ...]] = (
 """All of them; a projector folds each event into every one, in one transaction."""
 
 __all__ = [
+    "ACCESS_LOG",
     "DISPENSE_FACT",
     "MEDICATION_LIST",
     "PHARMACY_QUEUE",

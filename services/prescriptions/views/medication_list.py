@@ -1,6 +1,7 @@
 """``medication_list``: what each patient's released prescriptions are for; the reader groups them by medication.
 
-A draft is not yet something a patient takes, and a void prescription never was: neither has a row.
+A draft is not yet something a patient takes, and a void prescription never was: neither has a row. Nor has one of an old
+record that does not know the patient's id: it is on nobody's list.
 """
 
 from collections.abc import Iterator
@@ -19,6 +20,8 @@ def rows(record: PrescriptionRecord) -> Iterator[dict[str, Any]]:
     if state.issued_at is None or state.status is Status.ENTERED_IN_ERROR:
         return
     content = state.written
+    if not content.patient_id:
+        return
     yield {
         "patient_id": content.patient_id,
         "medication_code": medication_key(content),
@@ -44,7 +47,8 @@ def medication_key(content: PrescriptionContent) -> str:
 def medication_text(content: PrescriptionContent) -> str:
     """How people call it: as it was written, else the first display there is, else the code."""
     displays = [coding.display for coding in content.medication if coding.display]
-    return content.medication_text or (displays[0] if displays else content.medication[0].code)
+    codes = [coding.code for coding in content.medication]
+    return next(filter(None, (content.medication_text, *displays, *codes)), "")
 
 
 MEDICATION_LIST: Final = in_context(

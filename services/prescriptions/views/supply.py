@@ -22,7 +22,10 @@ def runs_out(content: PrescriptionContent, dispense: Dispense) -> date | None:
     days = supply_days(content, dispense)
     if days is None or dispense.handed_over_at is None:
         return None
-    return dispense.handed_over_at.date() + timedelta(days=days)
+    try:
+        return dispense.handed_over_at.date() + timedelta(days=days)
+    except OverflowError:
+        return None  # old records hold any number; such a day is in no calendar
 
 
 def refill_date(content: PrescriptionContent, dispense: Dispense) -> date | None:
@@ -42,4 +45,5 @@ def pharmacy_key(pharmacy: PharmacyRef | None) -> str:
     """What a pharmacy is found by: its NCPDP id, else its NPI or name marked as such; empty for none."""
     if pharmacy is None:
         return ""
-    return pharmacy.ncpdp_id or (f"npi:{pharmacy.npi}" if pharmacy.npi else f"name:{pharmacy.name}")
+    named = f"name:{pharmacy.name}" if pharmacy.name else ""
+    return pharmacy.ncpdp_id or (f"npi:{pharmacy.npi}" if pharmacy.npi else named)

@@ -19,6 +19,7 @@ from eventkernel.upcasting import Known, Shape, Upcasters
 from prescriptions.domain import events as e
 from prescriptions.wire import values as w
 from prescriptions.wire.content import content_from_event, content_to_event
+from prescriptions.wire.upcasters import EARLIER_MESSAGES, STEPS
 
 NEWEST = 3
 PACKAGE = "erx.prescriptions.events"
@@ -64,7 +65,10 @@ def _signed_from(m: lifecycle_pb2.PrescriptionSigned) -> e.Event:
 
 def _issued_to(x: e.PrescriptionIssued) -> Message:
     return lifecycle_pb2.PrescriptionIssued(
-        issued_at=w.time_to(x.issued_at), expires_at=w.time_to(x.expires_at), nominated=w.pharmacy_to(x.nominated)
+        issued_at=w.time_to(x.issued_at),
+        expires_at=w.time_to(x.expires_at),
+        nominated=w.pharmacy_to(x.nominated),
+        expires_text=x.expires_text,
     )
 
 
@@ -73,6 +77,7 @@ def _issued_from(m: lifecycle_pb2.PrescriptionIssued) -> e.Event:
         _moment(m, "issued_at"),
         _moment(m, "expires_at"),
         w.pharmacy_from(m.nominated) if m.HasField("nominated") else None,
+        m.expires_text,
     )
 
 
@@ -189,7 +194,8 @@ def _cancelled_to(x: e.PrescriptionCancelled) -> Message:
 
 
 def _cancelled_from(m: lifecycle_pb2.PrescriptionCancelled) -> e.Event:
-    return e.PrescriptionCancelled(w.reason_from(m.reason), w.person_from(m.requested_by))
+    asked = w.person_from(m.requested_by) if m.HasField("requested_by") else None
+    return e.PrescriptionCancelled(w.reason_from(m.reason), asked)
 
 
 def _suspended_to(x: e.PrescriptionSuspended) -> Message:
@@ -215,7 +221,7 @@ def _expired_to(x: e.PrescriptionExpired) -> Message:
 
 
 def _expired_from(m: lifecycle_pb2.PrescriptionExpired) -> e.Event:
-    return e.PrescriptionExpired(w.time_from(m.expired_at), w.quantity_from(m.quantity_forfeited))
+    return e.PrescriptionExpired(_moment(m, "expired_at"), w.quantity_from(m.quantity_forfeited))
 
 
 def _error_to(x: e.PrescriptionEnteredInError) -> Message:
@@ -248,10 +254,14 @@ _SHAPES: tuple[_Shape, ...] = (
 _ENCODERS = {kind: encode for kind, _, encode, _ in _SHAPES}
 _READERS = {kind.__name__: (message, decode) for kind, message, _, decode in _SHAPES}
 
-MESSAGES: dict[tuple[str, int], type[Message]] = {(kind.__name__, NEWEST): message for kind, message, _, _ in _SHAPES}
+MESSAGES: dict[tuple[str, int], type[Message]] = {
+    **{(kind.__name__, NEWEST): message for kind, message, _, _ in _SHAPES},
+    **EARLIER_MESSAGES,
+}
 """The message of every shape that can be read: (type, schema version) → class."""
 
-UPCASTERS = Upcasters(newest=dict.fromkeys(_READERS, NEWEST))
+UPCASTERS = Upcasters(newest=dict.fromkeys(_READERS, NEWEST), steps=STEPS)
+UPCASTERS.check(MESSAGES)
 
 
 class PrescriptionEventCodec:

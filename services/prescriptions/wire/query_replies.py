@@ -1,6 +1,7 @@
 """What rows of views are told as: records of the views ↔ messages of the query service."""
 
 from collections.abc import Sequence
+from dataclasses import replace
 from datetime import date, datetime
 from functools import lru_cache
 from typing import Any
@@ -10,7 +11,7 @@ from erx.prescriptions.events.v3 import event_pb2
 from erx.prescriptions.v1 import query_service_pb2
 from erx.prescriptions.v1.prescription_pb2 import Prescription
 from eventkernel.envelope import RecordedEvent
-from prescriptions.domain.events import PrescriptionAmended, PrescriptionCreated
+from prescriptions.domain.events import Event, PrescriptionAmended, PrescriptionCreated
 from prescriptions.domain.table import TABLE
 from prescriptions.views.record import Happened, PrescriptionRecord, without_patient
 from prescriptions.views.supply import may_be_filled, pharmacy_key, refill_date, runs_out
@@ -128,8 +129,11 @@ def queue_entry_to(
     )
 
 
-def history_entry_to(event: RecordedEvent, context: str) -> query_service_pb2.HistoryEntry:
-    """An event with its envelope. Raises ``EventUnreadable`` for one that this program cannot read."""
+def history_entry_to(event: RecordedEvent, context: str, meant: Event | None = None) -> query_service_pb2.HistoryEntry:
+    """An event with its envelope. ``meant``: what one in an older shape means in its stream, where that is known.
+
+    Raises ``EventUnreadable`` for one that this program cannot read.
+    """
     meta, origin = event.meta, event.meta.provenance
     envelope = envelope_pb2.Envelope(
         event_id=str(event.event_id),
@@ -151,18 +155,18 @@ def history_entry_to(event: RecordedEvent, context: str) -> query_service_pb2.Hi
         payload_type=_CODEC.wire_name(event.type, event.schema_version),
         stream=event.stream.name,
     )
-    return query_service_pb2.HistoryEntry(envelope=envelope, event=newest_shape(event))
+    return query_service_pb2.HistoryEntry(envelope=envelope, event=newest_shape(event, meant))
 
 
-def newest_shape(event: RecordedEvent) -> event_pb2.PrescriptionEvent:
+def newest_shape(event: RecordedEvent, meant: Event | None = None) -> event_pb2.PrescriptionEvent:
     """The event as it would be written today, which is without a patient's details in clear."""
     if event.schema_version == NEWEST:
         name, data = event.type, event.data
         _CODEC.decode(event.type, event.schema_version, data)
     else:
-        decoded = _CODEC.decode(event.type, event.schema_version, event.data)
+        decoded = meant or _CODEC.decode(event.type, event.schema_version, event.data)
         if isinstance(decoded, (PrescriptionCreated, PrescriptionAmended)):
-            decoded = type(decoded)(without_patient(decoded.content))
+            decoded = replace(decoded, content=without_patient(decoded.content))
         encoded = _CODEC.encode(decoded)
         name, data = encoded.type, encoded.data
     fields: dict[str, Any] = {_EVENT_FIELDS[name]: message_class(name, NEWEST).FromString(data)}

@@ -43,6 +43,7 @@ def prescription_to(
         create_time=w.time_to(created_at),
         issue_time=w.time_to(state.issued_at),
         expire_time=w.time_to(state.expires_at),
+        expire_text=state.expires_text,
         update_time=w.time_to(occurred_at),
         record_time=w.time_to(recorded_at),
         written_date=w.date_to(state.written_date),

@@ -29,9 +29,15 @@ from prescriptions.domain.values import (
 
 PARTIAL_UNSPECIFIED = enums_pb2.PARTIAL_REASON_UNSPECIFIED
 
-SCHEDULE_TO = {s: enums_pb2.Schedule.Value(f"SCHEDULE_{s.name}") for s in Schedule}
+
+def _said(name: str) -> str:
+    """What is unknown is told as what was not said."""
+    return "UNSPECIFIED" if name == "UNKNOWN" else name
+
+
+SCHEDULE_TO = {s: enums_pb2.Schedule.Value(f"SCHEDULE_{_said(s.name)}") for s in Schedule}
 SCHEDULE_FROM = {number: s for s, number in SCHEDULE_TO.items()}
-SUBSTITUTION_TO = {s: enums_pb2.Substitution.Value(f"SUBSTITUTION_{s.name}") for s in Substitution}
+SUBSTITUTION_TO = {s: enums_pb2.Substitution.Value(f"SUBSTITUTION_{_said(s.name)}") for s in Substitution}
 SUBSTITUTION_FROM = {number: s for s, number in SUBSTITUTION_TO.items()}
 FACTOR_TO = {f: enums_pb2.SigningFactor.Value(f"SIGNING_FACTOR_{f.name}") for f in SigningFactor}
 FACTOR_FROM = {number: f for f, number in FACTOR_TO.items()}
