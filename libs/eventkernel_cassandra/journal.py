@@ -84,7 +84,7 @@ class Journal:
                 marks.hit("append: command of an earlier bucket")
                 return _replayed(taken, entries)
             if first and (await self._reader.statics(key, bucket - 1, serial=True)).head != expected.version:
-                marks.hit("append: the bucket before has moved")
+                marks.hit("defence: the bucket before has moved")
                 return await self._conflict(key, bucket, entries)
         shard = shard_of(stream, self._layout.shard_count)
         mark = self._process + next(self._marks).to_bytes(8, "big")

@@ -302,7 +302,7 @@ class CassandraOutbox:
                 marks.hit("pending row: its stream is quiet")
                 return self._watch.saw_quiet(row)
             case Meaning.AHEAD:
-                marks.hit("pending row: ahead of what was read")
+                marks.hit("defence: pending row ahead of what was read")
                 return False
 
     async def _do(self, chore: tuple[int, RowKey, Statics, Meaning]) -> None:

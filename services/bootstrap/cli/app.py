@@ -252,6 +252,47 @@ def tail(
     run(settings, count=count, follow=follow, check=check, as_json=as_json)
 
 
+@app.command()
+def simulate(
+    *,
+    schedules: Annotated[int | None, typer.Option(min=1, help="How many; without it, until a rule is broken.")] = None,
+    seed: Annotated[int | None, typer.Option(min=0, help="Of the first one; those after it count up from it.")] = None,
+    jobs: Annotated[int, typer.Option(min=1, max=64, help="Processes side by side.")] = 1,
+    mutation: Annotated[str, typer.Option(help="Put a known mistake back, to see it found.")] = "",
+    trace: Annotated[bool, typer.Option(help="Print everything that happens.")] = False,
+    from_step: Annotated[int, typer.Option(min=0, help="Print it from this step on.")] = 0,
+    history: Annotated[Path | None, typer.Option(metavar="FILE", help="Save what clients and stores saw.")] = None,
+) -> None:
+    """Run append, relay and projector on seeded schedules above stores that fail in every way; exit 1 on a broken rule."""
+    from bootstrap.cli.simulating import simulate as run
+
+    run(
+        schedules=schedules,
+        seed=seed,
+        jobs=jobs,
+        mutation=mutation,
+        trace=trace,
+        from_step=from_step,
+        history=history,
+    )
+
+
+@app.command()
+def chaos(
+    *,
+    seconds: Annotated[float, typer.Option(min=5, help="How long things are broken.")] = 60.0,
+    seed: Annotated[int, typer.Option(help="What is broken, and in which order, follows from it.")] = 1,
+    clients: Annotated[int, typer.Option(min=1, help="Clients at once.")] = 12,
+    nodes: Annotated[int, typer.Option(min=1, max=3, help="Cassandra nodes: 1, or a ring of 3.")] = 1,
+    keep: Annotated[Path | None, typer.Option(help="Folder for the history and the logs.")] = None,
+    as_json: AsJson = False,
+) -> None:
+    """Load on a real stack of its own while its processes and stores fail, then check that nothing was lost or doubled."""
+    from bootstrap.cli.chaotic import chaos as run
+
+    run(seconds=seconds, seed=seed, clients=clients, nodes=nodes, keep=keep, as_json=as_json)
+
+
 benches = typer.Typer(help="Measure, as ratios to a raw limit in the same run.", no_args_is_help=True)
 app.add_typer(benches, name="bench")
 
