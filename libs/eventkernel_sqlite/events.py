@@ -11,5 +11,5 @@ def recorded(stream: StreamId, row: tuple[Any, ...]) -> RecordedEvent:
     """The event of a row (version, event_id, type, schema_version, data, meta)."""
     version, event_id, event_type, schema_version, data, meta = row
     return RecordedEvent(
-        stream, version, UUID(bytes=event_id), event_type, schema_version, data, EventMeta.from_bytes(meta)
+        stream, version, UUID(bytes=event_id), event_type, schema_version, data, EventMeta.unread(meta)
     )
