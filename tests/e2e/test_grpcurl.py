@@ -1,9 +1,6 @@
 """A caller without our code: grpcurl, which learns everything from the server's reflection."""
 
-import fcntl
 import json
-import os
-import shutil
 import subprocess
 from dataclasses import dataclass
 from pathlib import Path
@@ -13,13 +10,13 @@ from uuid import uuid4
 import pytest
 
 from bootstrap.devtools.backends import in_ci
+from bootstrap.devtools.clients import BuildFailed
+from bootstrap.testing import foreign
+from bootstrap.testing.foreign import ToolMissing
 from bootstrap.testing.program import Child
 
-VERSION = "v1.9.4"
-MODULE = "github.com/fullstorydev/grpcurl/cmd/grpcurl"
 COMMANDS = "erx.prescriptions.v1.PrescriptionCommandService"
 QUERIES = "erx.prescriptions.v1.PrescriptionQueryService"
-BUILD_SECONDS = 300
 
 PRESCRIBER = ("erx-actor-id: dr-1", "erx-actor-role: prescriber")
 PHARMACY = ("erx-actor-id: rph-1", "erx-actor-role: pharmacy", "erx-organisation-id: 9900007")
@@ -69,23 +66,11 @@ class Grpcurl:
 
 @pytest.fixture(scope="session")
 def program() -> Path:
-    """The program at a pinned version, built once into a cache folder where Go is there."""
-    if shutil.which("go") is None:
-        pytest.skip("grpcurl is built with Go, and there is none: install golang 1.24 or newer")
-    cache = Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "erx" / f"grpcurl-{VERSION}"
-    cache.mkdir(parents=True, exist_ok=True)
-    built = cache / "grpcurl"
-    with (cache / "lock").open("w") as guard:
-        fcntl.flock(guard, fcntl.LOCK_EX)
-        if not built.exists():
-            environment = {**os.environ, "GOBIN": str(cache)}
-            command = ["go", "install", f"{MODULE}@{VERSION}"]
-            done = subprocess.run(
-                command, env=environment, capture_output=True, text=True, timeout=BUILD_SECONDS, check=False
-            )
-            if done.returncode != 0:
-                (pytest.fail if in_ci() else pytest.skip)(f"grpcurl could not be built: {done.stderr.strip()[-300:]}")
-    return built
+    """The program, built where Go is there; else what is missing is named, and in CI that is a failure."""
+    try:
+        return foreign.grpcurl()
+    except (ToolMissing, BuildFailed) as missing:
+        (pytest.fail if in_ci() else pytest.skip)(str(missing))
 
 
 @pytest.fixture
