@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from bootstrap.cli.options import with_settings
-from bootstrap.cli.schemas_app import schemas
+from bootstrap.cli.schemas_app import events, schemas
 from bootstrap.cli.snapshots_app import app as snapshots
 from bootstrap.cli.views_app import app as views
 from bootstrap.settings import Settings, masked, with_store
@@ -171,8 +171,25 @@ def stats(
     run(settings, medications=medications, tenant=tenant, as_json=as_json)
 
 
+@app.command()
+@with_settings
+def access(
+    settings: Settings,
+    patient_id: str,
+    *,
+    at_most: Annotated[int, typer.Option(min=1, max=10_000, help="How many, the newest first.")] = 50,
+    tenant: Tenant = DEFAULT_TENANT,
+    as_json: AsJson = False,
+) -> None:
+    """Print who read or wrote what of a patient."""
+    from bootstrap.cli.accessing import access as run
+
+    run(settings, patient_id, at_most=at_most, tenant=tenant, as_json=as_json)
+
+
 app.add_typer(views, name="views")
 app.add_typer(schemas, name="schemas")
+app.add_typer(events, name="events")
 app.add_typer(snapshots, name="snapshots")
 
 stack = typer.Typer(help="Real Cassandra, Kafka and PostgreSQL as local processes.", no_args_is_help=True)

@@ -45,6 +45,7 @@ STEPS = (
     Step("protos", module("bootstrap.devtools.protos", "lint")),
     Step("breaking", module("bootstrap.devtools.protos", "breaking")),
     Step("generated", module("bootstrap.devtools.gen", "--check")),
+    Step("schemas", module("bootstrap", "schemas", "check")),
     Step("docs", module("bootstrap.devtools.docs", "--check")),
     Step("house", module("bootstrap.devtools.house")),
 )
