@@ -8,6 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from itertools import count
 
+from eventkernel.errors import StoreMismatch
 from eventkernel.ids import partition_of
 from eventkernel.ports import BusMessage, BusRecord, TopicPartition
 from eventkernel_simulation.weather import Weather
@@ -29,42 +30,53 @@ class Partition:
 
 @dataclass(slots=True)
 class Group:
-    """Members in the order in which they joined; ``generation`` grows with every change of them."""
+    """Members in the order in which they joined, and what they read; ``generation`` grows with every change of them."""
 
-    members: list[object] = field(default_factory=list)
+    members: dict[object, tuple[str, ...]] = field(default_factory=dict)
     committed: dict[TopicPartition, int] = field(default_factory=dict)
     earlier: dict[TopicPartition, list[int]] = field(default_factory=dict)
     generation: int = 0
 
 
 class Broker:
-    """One topic. ``heard`` is told of every record that can be read from now on."""
+    """``heard`` is told of every record that can be read from now on."""
 
-    def __init__(self, weather: Weather, topic: str, partitions: int) -> None:
+    def __init__(self, weather: Weather) -> None:
         self.weather = weather
         self.loop = weather.loop
-        self.topic = topic
-        self.partitions = [Partition() for _ in range(partitions)]
+        self.partitions: dict[TopicPartition, Partition] = {}
         self.groups: dict[str, Group] = {}
         self.up = True
         self.heard: Callable[[BusRecord], None] | None = None
         self._producers = count()
         self._sleepers: list[asyncio.Future[None]] = []
 
+    def create_topic(self, topic: str, partitions: int) -> None:
+        """Make one."""
+        self.partitions |= {TopicPartition(topic, number): Partition() for number in range(partitions)}
+
+    def places(self, topic: str) -> list[TopicPartition]:
+        """The partitions of a topic. Raises ``StoreMismatch`` for one that nobody has made."""
+        found = [place for place in self.partitions if place.topic == topic]
+        if not found:
+            raise StoreMismatch("bus", expected=f"topic {topic}", actual="no such topic")
+        return found
+
     def new_producer(self) -> int:
         """An id that no producer had before."""
         return next(self._producers)
 
-    def place_of(self, key: bytes) -> int:
-        """The partition of a key."""
-        return partition_of(key, len(self.partitions))
+    def place_of(self, message: BusMessage) -> TopicPartition:
+        """The partition of a message's key."""
+        places = self.places(message.topic)
+        return places[partition_of(message.key, len(places))]
 
-    def append(self, number: int, producer: int, first: int, messages: Sequence[BusMessage]) -> int:
+    def append(self, place: TopicPartition, producer: int, first: int, messages: Sequence[BusMessage]) -> int:
         """Take a producer's messages from its ``first``-th of this partition on; gives the offset behind them.
 
         What it has of them already is not added again. Messages that do not follow the producer's last one are refused: -1.
         """
-        partition = self.partitions[number]
+        partition = self.partitions[place]
         has = [sequence for owner, sequence in partition.owners if owner == producer]
         following = has[-1] + 1 if has else first
         if first > following:
@@ -73,18 +85,18 @@ class Broker:
             if sequence >= following:
                 offset = len(partition.records)
                 partition.records.append(
-                    BusRecord(self.topic, number, offset, message.key, message.value, message.headers)
+                    BusRecord(place.topic, place.partition, offset, message.key, message.value, message.headers)
                 )
                 partition.owners.append((producer, sequence))
-        self.loop.later(self.weather.trip(), self._replicate, number, partition.epoch)
+        self.loop.later(self.weather.trip(), self._replicate, place, partition.epoch)
         last = first + len(messages) - 1
         return next(
             (at + 1 for at in range(len(partition.owners) - 1, -1, -1) if partition.owners[at] == (producer, last)), -1
         )
 
-    def acknowledged(self, number: int, offset: int) -> "asyncio.Future[None]":
+    def acknowledged(self, place: TopicPartition, offset: int) -> "asyncio.Future[None]":
         """Done when everything before an offset is replicated; ``ConnectionError`` when the leader is gone before."""
-        partition = self.partitions[number]
+        partition = self.partitions[place]
         done = self.loop.create_future()
         if partition.replicated >= offset:
             done.set_result(None)
@@ -92,15 +104,15 @@ class Broker:
             partition.waiting.append((offset, done))
         return done
 
-    def readable(self, number: int, offset: int, records_max: int) -> list[BusRecord]:
+    def readable(self, place: TopicPartition, offset: int, records_max: int) -> list[BusRecord]:
         """Records from an offset on."""
-        partition = self.partitions[number]
+        partition = self.partitions[place]
         return partition.records[offset : min(offset + records_max, partition.replicated)]
 
     def crash(self, seconds: float) -> None:
         """The leaders go down; of what was not replicated some beginning is left."""
         self.up = False
-        for partition in self.partitions:
+        for partition in self.partitions.values():
             kept = self.weather.random.randint(partition.replicated, len(partition.records))
             del partition.records[kept:], partition.owners[kept:]
             partition.epoch += 1
@@ -133,26 +145,27 @@ class Broker:
 
     def held(self, group: Group, member: object) -> list[TopicPartition]:
         """The partitions of a member, dealt round among all."""
-        if member not in group.members:
-            return []
-        first, step = group.members.index(member), len(group.members)
-        return [TopicPartition(self.topic, number) for number in range(first, len(self.partitions), step)]
+        held = []
+        for topic in group.members.get(member, ()):
+            readers = [name for name, topics in group.members.items() if topic in topics]
+            held += self.places(topic)[readers.index(member) :: len(readers)]
+        return held
 
-    def join(self, group: Group, member: object) -> None:
+    def join(self, group: Group, member: object, topics: Sequence[str]) -> None:
         """One more member."""
-        group.members.append(member)
+        group.members[member] = tuple(topics)
         group.generation += 1
         self._wake()
 
     def leave(self, group: Group, member: object) -> None:
         """One member less."""
         if member in group.members:
-            group.members.remove(member)
+            del group.members[member]
             group.generation += 1
             self._wake()
 
-    def _replicate(self, number: int, epoch: int) -> None:
-        partition = self.partitions[number]
+    def _replicate(self, place: TopicPartition, epoch: int) -> None:
+        partition = self.partitions[place]
         if partition.epoch != epoch or not self.up:
             return
         before, partition.replicated = partition.replicated, len(partition.records)
@@ -172,8 +185,8 @@ class Broker:
     def _come_back(self) -> None:
         """New leaders: what they kept of the unreplicated is replicated first."""
         self.up = True
-        for number, partition in enumerate(self.partitions):
-            self._replicate(number, partition.epoch)
+        for place, partition in self.partitions.items():
+            self._replicate(place, partition.epoch)
 
     def _wake(self) -> None:
         sleepers, self._sleepers = self._sleepers, []

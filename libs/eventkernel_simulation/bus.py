@@ -23,49 +23,55 @@ class SimulatedPublisher:
         self._broker = broker
         self._weather = broker.weather
         self._producer: int | None = None
-        self._sent: dict[int, int] = {}
+        self._publishing = asyncio.Lock()
+        self._sent: dict[TopicPartition, int] = {}
 
     async def publish(self, messages: Sequence[BusMessage]) -> None:
-        """Every partition by itself, each in order."""
-        if self._producer is None:
-            self._producer, self._sent = self._broker.new_producer(), {}
-        shares: dict[int, list[BusMessage]] = {}
-        for message in messages:
-            shares.setdefault(self._broker.place_of(message.key), []).append(message)
-        try:
-            async with asyncio.timeout(PUBLISH_SECONDS):
-                await asyncio.gather(*(self._send(self._producer, number, share) for number, share in shares.items()))
-        except TimeoutError as error:
-            self._producer = None
-            raise PublishFailed(self._broker.topic, "not acknowledged in time") from error
-        except BaseException:
-            self._producer = None
-            raise
+        """Batches of several callers one after the other; every partition by itself, each in order."""
+        if messages:
+            async with self._publishing:
+                await self._publish(messages)
 
     async def close(self) -> None:
         """Nothing waits."""
 
-    async def _send(self, producer: int, number: int, messages: Sequence[BusMessage]) -> None:
-        first = self._sent.get(number, 0)
+    async def _publish(self, messages: Sequence[BusMessage]) -> None:
+        if self._producer is None:
+            self._producer, self._sent = self._broker.new_producer(), {}
+        shares: dict[TopicPartition, list[BusMessage]] = {}
+        for message in messages:
+            shares.setdefault(self._broker.place_of(message), []).append(message)
+        try:
+            async with asyncio.timeout(PUBLISH_SECONDS):
+                await asyncio.gather(*(self._send(self._producer, place, share) for place, share in shares.items()))
+        except TimeoutError as error:
+            self._producer = None
+            raise PublishFailed(messages[0].topic, "not acknowledged in time") from error
+        except BaseException:
+            self._producer = None
+            raise
+
+    async def _send(self, producer: int, place: TopicPartition, messages: Sequence[BusMessage]) -> None:
+        first = self._sent.get(place, 0)
         while True:
-            if await self._try(producer, number, first, messages):
-                self._sent[number] = first + len(messages)
+            if await self._try(producer, place, first, messages):
+                self._sent[place] = first + len(messages)
                 return
             await asyncio.sleep(RETRY_SECONDS)
 
-    async def _try(self, producer: int, number: int, first: int, messages: Sequence[BusMessage]) -> bool:
+    async def _try(self, producer: int, place: TopicPartition, first: int, messages: Sequence[BusMessage]) -> bool:
         """Send everything, over a connection that may end anywhere. Whether all of it was acknowledged."""
         weather, later = self._weather, self._broker.loop.later
         fault = weather.one_of(("produce.lost", "produce.cut", "produce.late", "produce.unacknowledged"))
         if weather.tracing and fault:
-            weather.note("bus", f"{len(messages)} messages to partition {number}: {fault}")
+            weather.note("bus", f"{len(messages)} messages to partition {place.partition}: {fault}")
         if fault == "produce.lost":
             await asyncio.sleep(weather.trip())
             return False
         arrived: asyncio.Future[int] = self._broker.loop.create_future()
         some = messages[: weather.random.randrange(len(messages))] if fault == "produce.cut" else messages
         delay = weather.long() if fault == "produce.late" else weather.trip()
-        later(delay, self._arrive, number, producer, first, some, arrived)
+        later(delay, self._arrive, place, producer, first, some, arrived)
         if fault in ("produce.cut", "produce.late"):
             await asyncio.sleep(weather.trip())
             return False
@@ -73,20 +79,25 @@ class SimulatedPublisher:
         if behind < 0:
             return False
         try:
-            await self._broker.acknowledged(number, behind)
+            await self._broker.acknowledged(place, behind)
         except ConnectionError:
             return False
         await asyncio.sleep(weather.trip())
         return fault is None
 
     def _arrive(
-        self, number: int, producer: int, first: int, messages: Sequence[BusMessage], arrived: "asyncio.Future[int]"
+        self,
+        place: TopicPartition,
+        producer: int,
+        first: int,
+        messages: Sequence[BusMessage],
+        arrived: "asyncio.Future[int]",
     ) -> None:
-        behind = self._broker.append(number, producer, first, messages) if self._broker.up and messages else -1
+        behind = self._broker.append(place, producer, first, messages) if self._broker.up and messages else -1
         if self._weather.tracing and messages:
             headers = [dict(message.headers)["ce_sequence"].decode() for message in messages]
             keys = sorted({message.key.decode() for message in messages})
-            self._weather.note("bus", f"partition {number} takes {keys} versions {headers}: {behind}")
+            self._weather.note("bus", f"partition {place.partition} takes {keys} versions {headers}: {behind}")
         if not arrived.done():
             arrived.set_result(behind)
 
@@ -94,10 +105,11 @@ class SimulatedPublisher:
 class SimulatedSubscription:
     """``EventSubscription``: a member that joins with its first poll. One that is killed or frozen is found out in time."""
 
-    def __init__(self, broker: Broker, group: str, process: Process) -> None:
+    def __init__(self, broker: Broker, group: str, topics: Sequence[str], process: Process) -> None:
         self._broker = broker
         self._weather = broker.weather
         self._group = broker.group(group)
+        self._topics = tuple(topics)
         self._process = process
         self._next: dict[TopicPartition, int] = {}
         self._generation = -1
@@ -113,7 +125,7 @@ class SimulatedSubscription:
             if self._closed or not self._broker.up or self._weather.strikes("poll.failed"):
                 raise StoreUnavailable("bus", "no answer to a poll")
             if self not in self._group.members:
-                self._broker.join(self._group, self)
+                self._broker.join(self._group, self, self._topics)
             records = self._take(records_max)
             left = deadline - loop.time()
             if records or left <= 0:
@@ -166,7 +178,7 @@ class SimulatedSubscription:
         for turn in range(len(held)):
             place = held[(self._turn + turn) % len(held)]
             offset = self._next.get(place, self._group.committed.get(place, 0))
-            records = self._broker.readable(place.partition, offset, records_max - len(taken))
+            records = self._broker.readable(place, offset, records_max - len(taken))
             self._next[place] = offset + len(records)
             taken += records
         return taken
@@ -182,19 +194,18 @@ class SimulatedTail:
     async def end_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
         """Behind the last record that can be read."""
         await self._answer()
-        return {TopicPartition(topic, number): p.replicated for number, p in enumerate(self._broker.partitions)}
+        return {place: self._broker.partitions[place].replicated for place in self._broker.places(topic)}
 
     async def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
         """Where the group goes on."""
         await self._answer()
         committed = self._broker.group(group).committed
-        places = [TopicPartition(topic, number) for number in range(len(self._broker.partitions))]
-        return {place: committed.get(place, 0) for place in places}
+        return {place: committed.get(place, 0) for place in self._broker.places(topic)}
 
     async def read(self, source: TopicPartition, offset: int, records_max: int) -> Sequence[BusRecord]:
         """Records."""
         await self._answer()
-        return self._broker.readable(source.partition, offset, records_max)
+        return self._broker.readable(source, offset, records_max)
 
     async def close(self) -> None:
         """Nothing is held."""

@@ -6,7 +6,7 @@ does it all at once when its commit arrives: sooner, later, or never, whatever i
 
 import asyncio
 from collections.abc import AsyncIterator, Awaitable, Callable, Coroutine, Mapping, Sequence
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from typing import TYPE_CHECKING, Any, TypeAlias, TypeVar
 
 from eventkernel.errors import StoreUnavailable
@@ -215,9 +215,23 @@ class SimulatedTransaction:
             raise StoreUnavailable("postgres", "the connection was lost")
 
     async def _read(self, read: Callable[[ViewTransaction], Awaitable[T]]) -> T:
-        """From what is committed; what this transaction wrote itself is not seen, and nobody here reads after writing."""
-        async with self._database.tables.transaction() as tables:
-            return await read(tables)
+        """From what is committed, and what this transaction has written itself."""
+        tables = self._database.tables
+        if not self.writes:
+            async with tables.transaction() as committed:
+                return await read(committed)
+        found: list[T] = []
+        with suppress(_ThrownAway):
+            async with tables.transaction() as trial:
+                for write in self.writes:
+                    await write(trial)
+                found.append(await read(trial))
+                raise _ThrownAway
+        return found[0]
+
+
+class _ThrownAway(Exception):
+    """Ends a trial without a trace of it."""
 
 
 class SimulatedViewStore:

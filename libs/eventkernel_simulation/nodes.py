@@ -212,7 +212,7 @@ class Node:
 
     def _projector(self, clock: SkewedClock) -> "Projector[Any]":
         ground = self.ground
-        self.subscription = SimulatedSubscription(ground.broker, GROUP, self.process)
+        self.subscription = SimulatedSubscription(ground.broker, GROUP, [TOPIC], self.process)
         kind = ground.mutation.projector if ground.mutation and ground.mutation.projector else Projector
         return kind(
             VIEWS,

@@ -59,7 +59,8 @@ class World:
         self.weather.tracing = tracing
         periodic = mutation is not None and mutation.periodic_commit_log
         self.cluster = Cluster(self.weather, periodic=periodic)
-        self.broker = Broker(self.weather, TOPIC, plan.partitions)
+        self.broker = Broker(self.weather)
+        self.broker.create_topic(TOPIC, plan.partitions)
         self.database = Database(self.weather)
         self.ground = Ground(
             self.loop, self.weather, plan, self.cluster, self.broker, self.database, mutation, self._broken
