@@ -1,8 +1,8 @@
 """Named places at which a test may stop the process, exactly there and nowhere else.
 
 They do nothing: a call of an empty function. No setting and no variable of the program reaches them; a test program puts
-functions of its own in the place of ``reached`` and ``under_way`` (``eventkernel.testing.failing``). So modules call them through
-this module, ``failpoints.reached("...")``, and never import the functions themselves.
+functions of its own in the place of ``reached`` and ``under_way`` (``eventkernel.testing.failing``). So modules call them
+through this module, ``failpoints.reached("...")``, and never import the functions themselves.
 """
 
 from collections.abc import Awaitable, Callable

@@ -1,7 +1,8 @@
 """What the stores hold, as facts of a history: asked of the ports, so that it is the same of every kind of store."""
 
 import json
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Iterator, Sequence
+from dataclasses import dataclass
 from decimal import Decimal
 from typing import Any
 
@@ -29,20 +30,28 @@ async def collect(
     views: Sequence[View[Any, Any]] = (),
     store: ViewStore | None = None,
     decode: Decode[Any] | None = None,
+    tenant: str | None = None,
 ) -> History:
-    """Add to a history what journal, topic and views hold now, and return it. Views are folded anew beside what they hold."""
+    """Add to a history what journal, topic and views hold now (of one tenant, or of all), and return it.
+
+    Views are folded anew beside what they hold. Views are read before the journal, and the topic is, so that neither can be
+    seen ahead of it while others write.
+    """
+    snapshot = [] if store is None or decode is None else [await _stored(view, store, tenant) for view in views]
+    records = [
+        record async for record in _topic(tail, topic) if tenant in {None, StreamId.from_key(record.stream).tenant}
+    ]
     streams: dict[StreamId, Sequence[RecordedEvent]] = {}
-    async for head in directory.streams():
+    async for head in directory.streams(tenant=tenant):
         streams[head.stream] = (await events.load(head.stream)).events
     for stream, found in streams.items():
         history.journal += [
             JournalEvent(stream.key, event.version, str(event.event_id), str(event.meta.command_id)) for event in found
         ]
-    history.topic += [record async for record in _topic(tail, topic)]
-    if store is not None and decode is not None:
-        async with store.reading() as reading:
-            for view in views:
-                history.views += [state async for state in _view(view, reading, streams, decode)]
+    history.topic += records
+    for stored in snapshot:
+        assert decode is not None
+        history.views += _states(stored, streams, decode)
     return history
 
 
@@ -56,30 +65,41 @@ async def _topic(tail: BusTail, topic: str) -> AsyncIterator[TopicRecord]:
             offset = records[-1].offset + 1
 
 
-async def _view(
-    view: View[Any, Any],
-    reading: ViewReading,
-    streams: dict[StreamId, Sequence[RecordedEvent]],
-    decode: Decode[Any],
-) -> AsyncIterator[ViewState]:
-    checkpoints = {stream: checkpoint async for stream, checkpoint in reading.scan(view)}
+@dataclass(frozen=True, slots=True)
+class _Stored:
+    """One view: checkpoints and rows of one snapshot."""
+
+    view: View[Any, Any]
+    checkpoints: dict[StreamId, Checkpoint]
+    rows: dict[str, list[StoredRow]]
+
+
+async def _stored(view: View[Any, Any], store: ViewStore, tenant: str | None) -> _Stored:
+    async with store.reading() as reading:
+        found = {stream: at async for stream, at in reading.scan(view) if tenant in {None, stream.tenant}}
+        tenants = {stream.tenant for stream in found} | ({tenant} if tenant else set())
+        return _Stored(view, found, {one: [row async for row in _rows(view, reading, one)] for one in tenants})
+
+
+def _states(
+    stored: _Stored, streams: dict[StreamId, Sequence[RecordedEvent]], decode: Decode[Any]
+) -> Iterator[ViewState]:
+    view, checkpoints = stored.view, stored.checkpoints
     concerned = {stream for stream in streams if stream.category in view.categories} | set(checkpoints)
-    tenants = {stream.tenant for stream in concerned}
-    rows = {tenant: [row async for row in _rows(view, reading, tenant)] for tenant in tenants}
     nothing = Checkpoint(0, None, None)
     folds = {
         stream: _fold(view, streams.get(stream, ())[: checkpoints.get(stream, nothing).version], decode)
         for stream in concerned
     }
     if view.kind is TableKind.SUMMED:
-        for tenant in sorted(tenants):
+        for tenant in sorted(stored.rows):
             sums = _sums(view, [folds[stream] for stream in concerned if stream.tenant == tenant])
-            stored = {view.key_of(row.values): row.values for row in rows[tenant]}
-            yield ViewState(f"{view.name} of {tenant}", "", 0, "", _text(view, stored), _text(view, sums))
+            found = {view.key_of(row.values): row.values for row in stored.rows[tenant]}
+            yield ViewState(f"{view.name} of {tenant}", "", 0, "", _text(view, found), _text(view, sums))
         return
     owned: dict[StreamId, Table] = {}
-    for found in rows.values():
-        for row in found:
+    for rows in stored.rows.values():
+        for row in rows:
             owned.setdefault(row.stream or StreamId("", ""), {})[view.key_of(row.values)] = row.values
     for stream in sorted(concerned | set(owned)):
         at = checkpoints.get(stream, nothing)

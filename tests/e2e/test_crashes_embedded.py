@@ -1,0 +1,25 @@
+"""Every crash point on SQLite: the process is killed or frozen exactly there, and nothing is lost, doubled or reordered."""
+
+from collections.abc import Iterator
+
+import pytest
+
+from bootstrap.testing.crashes import EMBEDDED, EVERYWHERE, Crash, survives
+from bootstrap.testing.house import House
+from bootstrap.testing.program import Erx
+
+
+@pytest.fixture(scope="module")
+def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
+    folder = tmp_path_factory.mktemp("crashes")
+    erx = Erx(folder)
+    yield House(erx, folder / "data", "embedded").start()
+    erx.close()
+
+
+@pytest.mark.parametrize("action", ["kill", "stop"])
+@pytest.mark.parametrize("crash", [*EVERYWHERE, *EMBEDDED], ids=lambda crash: f"{crash.point}-{crash.role}")
+async def test_nothing_is_lost_doubled_or_reordered_by_a_process_stopped_at(
+    house: House, crash: Crash, action: str
+) -> None:
+    await survives(house, crash, action)
