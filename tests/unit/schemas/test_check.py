@@ -11,7 +11,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from google.protobuf.descriptor_pb2 import FileDescriptorSet
 
 from bootstrap.devtools.paths import ROOT
 from bootstrap.schemas import check, golden, states
@@ -146,38 +145,20 @@ def test_a_field_that_the_contract_no_longer_has_is_found_in_golden_bytes(
     assert f"{place} holds field 1023 of {holder}, which the contract no longer has" in found(context, now, checkout)
 
 
-def fields_of_events() -> list[tuple[EventContext, str, str, int]]:
-    image = built_in()
-    return [
-        (context, f"{file.package}.{message.name}", field.name, field.number)
-        for context in CONTEXTS
-        for file in image.file
-        if file.package.startswith(f"{context.package}.v")
-        for message in file.message_type
-        for field in message.field
-    ]
-
-
-def without(image: FileDescriptorSet, message_name: str, number: int) -> FileDescriptorSet:
-    cut = FileDescriptorSet()
-    cut.CopyFrom(image)
-    for file in cut.file:
-        for message in file.message_type:
-            if f"{file.package}.{message.name}" == message_name:
-                del message.field[[field.number for field in message.field].index(number)]
-    return cut
-
-
-def test_removing_any_field_of_any_event_is_named_as_soon_as_it_was_released(tmp_path: Path) -> None:
-    image = built_in()
+def test_removing_any_field_of_any_event_is_named_as_soon_as_it_was_released(now: Described, tmp_path: Path) -> None:
     (tmp_path / "protos").mkdir()
-    (tmp_path / golden.RELEASED).write_bytes(image.SerializeToString())
-    fields = fields_of_events()
-    assert len(fields) > 100
-    for _, message, name, number in fields:
-        after = describe(without(image, message, number), prefix="erx.")
-        (problem,) = check._lost_since_release(tmp_path, after)
-        assert problem.startswith(f"{message}.{name}: field {number} removed since the release:")
+    (tmp_path / golden.RELEASED).write_bytes(built_in().SerializeToString())
+    tried = 0
+    for name, message in now.messages.items():
+        if not any(name.startswith(f"{context.package}.v") for context in CONTEXTS):
+            continue
+        for field in message.fields:
+            cut = replace(message, fields=tuple(other for other in message.fields if other is not field))
+            after = replace(now, messages={**now.messages, name: cut})
+            (problem,) = check._lost_since_release(tmp_path, after)
+            assert problem.startswith(f"{name}.{field.name}: field {field.number} removed since the release:")
+            tried += 1
+    assert tried > 100
 
 
 @by_context

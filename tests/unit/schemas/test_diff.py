@@ -1,5 +1,6 @@
 """What each change of a contract costs its readers and writers; each claim about bytes is tried on bytes."""
 
+from dataclasses import replace
 from typing import Any
 
 import pytest
@@ -165,18 +166,13 @@ def test_what_is_said_to_be_kept_backward_is_kept_in_bytes(old: str, new: str, v
 
 def test_removing_any_field_of_any_contract_is_named() -> None:
     whole = describe(built_in(), prefix="erx.")
-    image_of_all = built_in()
     tried = 0
-    for file in image_of_all.file:
-        if not file.package.startswith("erx."):
-            continue
-        for message in file.message_type:
-            for index, field in enumerate(list(message.field)):
-                del message.field[index]
-                changes = compare(whole, describe(image_of_all, prefix="erx.")).losing(Ability.BACKWARD)
-                message.field.insert(index, field)
-                assert [change.element for change in changes] == [f"{file.package}.{message.name}.{field.name}"]
-                tried += 1
+    for name, message in whole.messages.items():
+        for field in message.fields:
+            cut = replace(message, fields=tuple(other for other in message.fields if other is not field))
+            changes = compare(whole, replace(whole, messages={**whole.messages, name: cut})).losing(Ability.BACKWARD)
+            assert [change.element for change in changes] == [f"{name}.{field.name}"]
+            tried += 1
     assert tried > 400
 
 
