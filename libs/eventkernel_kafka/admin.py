@@ -1,8 +1,8 @@
 """An admin client whose questions end soon where the brokers do not let this program in.
 
-librdkafka tries again whatever a broker says, a wrong password and a certificate that nobody vouches for included, and then
-gives a time-out. What it noticed meanwhile is the reason; it is told as such once it came repeatedly, since a broker that begins
-or ends may turn away somebody whom it would let in a moment later.
+librdkafka tries again whatever a broker says, also after a wrong password and a certificate that nobody vouches for, and in
+the end gives a time-out. What it noticed meanwhile is the reason; it is told as such once it came repeatedly, since a broker
+that begins or ends may turn away somebody whom it would let in a moment later.
 """
 
 import asyncio

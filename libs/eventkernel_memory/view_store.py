@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any
 from eventkernel.errors import Divergence, StoreMismatch
 from eventkernel.filters import Query, Row, is_after, matches, sort_rows
 from eventkernel.ids import StreamId
-from eventkernel.ports.view_catalogue import LaneHead, ViewCatalogue, ViewNotes
+from eventkernel.ports.view_catalogue import CORRECTIONS_KEY, CORRECTIONS_KIND, LaneHead, ViewCatalogue, ViewNotes
 from eventkernel.ports.view_store import (
     Checkpoint,
     ParkedEvent,
@@ -277,6 +277,10 @@ class MemoryViewReading:
         """How far the view is."""
         known = self._kept.of(view).checkpoints
         return {stream: known.get(stream, NOTHING) for stream in streams}
+
+    async def corrections(self, view: View[Any, Any]) -> int:
+        """The note."""
+        return int(self._kept.notes.get((view.base, CORRECTIONS_KIND), {}).get(CORRECTIONS_KEY, b"0"))
 
     async def scan(self, view: View[Any, Any]) -> AsyncIterator[tuple[StreamId, Checkpoint]]:
         """Every checkpoint, by stream."""

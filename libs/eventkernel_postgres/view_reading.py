@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING, Any
 from eventkernel.errors import InvalidCommand
 from eventkernel.filters import Query
 from eventkernel.ids import StreamId
+from eventkernel.ports.view_catalogue import CORRECTIONS_KEY, CORRECTIONS_KIND
 from eventkernel.ports.view_store import Checkpoint, StoredRow, ViewReading
 from eventkernel.sql import Statement, count_statement, select_statement
 from eventkernel.sql_dialect import POSTGRES
@@ -15,9 +16,12 @@ from eventkernel_postgres.batches import NO_GENERATIONS, PreparedViews
 from eventkernel_postgres.checkpoints import by_tenant, found_checkpoints, in_order, read_checkpoint
 from eventkernel_postgres.connection import Session
 from eventkernel_postgres.errors import RowRefused
-from eventkernel_postgres.view_catalogue import SELECT_GENERATIONS
 
 SCAN_ROWS = 1_000
+SELECT_MOMENT = """
+    SELECT g.view, g.active, n.body FROM view_generations g
+    LEFT JOIN view_notes n ON n.view = g.view AND n.kind = %s AND n.key = %s
+"""
 
 
 class PostgresViewReading:
@@ -27,6 +31,7 @@ class PostgresViewReading:
         self._session = session
         self._prepared = prepared
         self._active: dict[str, int] | None = None
+        self._corrections: dict[str, int] = {}
 
     async def get(self, view: View[Any, Any], tenant: str, key: Key) -> StoredRow | None:
         """One row by its key."""
@@ -55,6 +60,11 @@ class PostgresViewReading:
             rows += await self._session.fetch(tables.checkpoints, (tenant, names))
         return found_checkpoints(wanted, rows)
 
+    async def corrections(self, view: View[Any, Any]) -> int:
+        """Asked for with the active generations."""
+        await self._moment()
+        return self._corrections.get(view.base, 0)
+
     async def scan(self, view: View[Any, Any]) -> AsyncIterator[tuple[StreamId, Checkpoint]]:
         """Every checkpoint by stream, in portions; all of one snapshot."""
         tables = await self._tables(view)
@@ -69,9 +79,16 @@ class PostgresViewReading:
             last = (rows[-1][0], rows[-1][1])
 
     async def _tables(self, view: View[Any, Any]) -> ViewTables:
-        if view.generation is None and self._active is None:
-            self._active = dict(await self._session.fetch(SELECT_GENERATIONS))
-        return self._prepared.of(view, self._active or NO_GENERATIONS).tables
+        active = await self._moment() if view.generation is None else self._active
+        return self._prepared.of(view, active or NO_GENERATIONS).tables
+
+    async def _moment(self) -> dict[str, int]:
+        """The active generations of the snapshot, and on the same trip the stamps of corrections."""
+        if self._active is None:
+            rows = await self._session.fetch(SELECT_MOMENT, (CORRECTIONS_KIND, CORRECTIONS_KEY))
+            self._active = {view: active for view, active, _ in rows}
+            self._corrections = {view: int(stamp) for view, _, stamp in rows if stamp is not None}
+        return self._active
 
     async def _asked(self, statement: Statement) -> list[tuple[Any, ...]]:
         """The rows. A value that Postgres cannot hold (a text with NUL) is the asker's mistake."""

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any, TypeVar
 
 from eventkernel.filters import Query
 from eventkernel.ids import StreamId
+from eventkernel.ports.view_catalogue import CORRECTIONS_KEY, CORRECTIONS_KIND
 from eventkernel.ports.view_store import Checkpoint, StoredRow, ViewReading
 from eventkernel.sql import count_statement, select_statement
 from eventkernel.sql_dialect import SQLITE
@@ -22,6 +23,7 @@ T = TypeVar("T")
 
 STREAMS_NEAR_MAX = 8
 SCAN_ROWS = 1_000
+SELECT_NOTE = "SELECT body FROM view_notes WHERE view = ? AND kind = ? AND key = ?"
 
 
 class SqliteViewReading:
@@ -71,6 +73,12 @@ class SqliteViewReading:
             return load_checkpoints(connection, self._prepared.of(connection, view), streams)
 
         return self._work(work) if len(streams) <= STREAMS_NEAR_MAX else await self.run(work)
+
+    async def corrections(self, view: View[Any, Any]) -> int:
+        """One row by its key."""
+        place = (view.base, CORRECTIONS_KIND, CORRECTIONS_KEY)
+        found = self._work(lambda connection: connection.execute(SELECT_NOTE, place).fetchone())
+        return int(found[0]) if found else 0
 
     async def scan(self, view: View[Any, Any]) -> AsyncIterator[tuple[StreamId, Checkpoint]]:
         """Every checkpoint by stream, in portions; all of one snapshot."""

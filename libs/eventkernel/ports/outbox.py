@@ -37,7 +37,7 @@ class OutboxRun:
 
 @dataclass(frozen=True, slots=True)
 class OutboxDepth:
-    """How much waits, and since when (None: nothing waits). A store that cannot tell cheaply may give a later time for a while."""
+    """How much waits, and since when (None: nothing waits). A store that cannot tell cheaply may be late for a while."""
 
     events: int
     oldest_recorded_at: datetime | None

@@ -8,6 +8,10 @@ from typing import Any, Protocol
 from eventkernel.ids import StreamId
 from eventkernel.view import View
 
+CORRECTIONS_KIND = "correction"
+CORRECTIONS_KEY = "rows"
+"""The note whose body, a number in digits, ``ViewReading.corrections`` gives."""
+
 
 @dataclass(frozen=True, slots=True)
 class LaneHead:

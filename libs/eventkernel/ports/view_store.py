@@ -134,5 +134,11 @@ class ViewReading(Protocol):
     async def checkpoints(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, Checkpoint]:
         """How far the view has folded these streams; unknown streams have version 0."""
 
+    async def corrections(self, view: View[Any, Any]) -> int:
+        """A stamp that grows whenever states or rows are changed without a new event: what was kept before it is worth nothing.
+
+        It is the view's note under ``CORRECTIONS_KIND`` and ``CORRECTIONS_KEY`` as of this snapshot; 0 where there is none.
+        """
+
     def scan(self, view: View[Any, Any]) -> AsyncIterator[tuple[StreamId, Checkpoint]]:
         """Every checkpoint of a view, for audits and comparisons."""

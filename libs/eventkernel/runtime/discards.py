@@ -16,6 +16,7 @@ from eventkernel.envelope import RecordedEvent, from_micros, to_micros
 from eventkernel.errors import Refusal
 from eventkernel.ids import StreamId
 from eventkernel.ports import Clock, EventStore, ViewStore, ViewTransaction
+from eventkernel.runtime.corrections import note_correction
 from eventkernel.runtime.parked_lanes import LaneRetry, retry_in
 from eventkernel.runtime.stream_fold import Decode
 from eventkernel.view import View
@@ -114,6 +115,7 @@ async def discard_parked(
             # Not the journal's event: the view has folded another one under this version.
             await transaction.unpark(view, stream, version)
         discards = await load_discards(transaction, view)
+        await note_correction(transaction, view, clock)
         passing, decoding = passing_over(view, decode, discards)
         return await retry_in(transaction, passing, stream, decode=decoding, journal=journal, clock=clock)
 

@@ -149,6 +149,7 @@ class Overlay(Generic[E]):
 
     async def _read_journal(self, below: ViewReading, layer: Layer, missing: Mapping[StreamId, int]) -> None:
         stored = await below.checkpoints(layer.view, list(missing))
+        stamp = await below.corrections(layer.view)
         for stream, version in missing.items():
             base = layer.standing(stream) or self._cache.find(layer.view, stream, 1)
             checkpoint = standing_of(layer.view, stored[stream])
@@ -163,7 +164,8 @@ class Overlay(Generic[E]):
             after = advanced(layer.view, base, loaded.events, self._decode)
             if after.version < version:
                 raise TokenNotReached(layer.view.name, stream.name, wanted=version, reached=after.version)
-            self._cache.keep(layer.view, stream, after)
+            if layer.rows.is_corrected_as_of(stamp):
+                self._cache.keep(layer.view, stream, after)
             layer.put(stream, after)
 
     async def _wait(self, view: View[Any, E], missing: Mapping[StreamId, int], seconds: float) -> None:

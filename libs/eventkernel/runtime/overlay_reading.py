@@ -105,6 +105,10 @@ class OverlaidReading:
                 found[stream] = Checkpoint(standing.version, standing.event_id, view.codec.encode(standing.state))
         return found
 
+    async def corrections(self, view: View[Any, Any]) -> int:
+        """Of what is stored."""
+        return await self._below.corrections(view)
+
     async def scan(self, view: View[Any, Any]) -> AsyncIterator[tuple[StreamId, Checkpoint]]:
         """Every checkpoint as it is stored: audits compare what is there."""
         async for found in self._below.scan(view):

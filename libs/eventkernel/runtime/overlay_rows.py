@@ -31,6 +31,7 @@ class OverlaidRows(Generic[E]):
         self._cache = cache
         self._decode = decode
         self._changed = tail.listen()
+        self._corrections = 0
         self._standings: dict[str, dict[StreamId, Standing]] = {}
         self._rows: dict[StreamId, tuple[OverlaidRow, ...]] = {}
         self._by_key: dict[tuple[str, Key], OverlaidRow] = {}
@@ -48,14 +49,31 @@ class OverlaidRows(Generic[E]):
         """The overlaid rows of a tenant; None where there are none."""
         return self._indexes.get(tenant)
 
+    def is_corrected_as_of(self, stamp: int) -> bool:
+        """Whether no later correction is known than the one with this stamp."""
+        return stamp >= self._corrections
+
     async def refresh(self, reading: ViewReading) -> None:
-        """Fold what has become pending since the last time, and let go what is pending no more."""
-        if not self._changed:
+        """Fold what has become pending since the last time, and let go what is pending no more.
+
+        After a correction everything is folded anew, from what is stored. A reading from before one that is known here adds
+        nothing: it would bring back what was mended.
+        """
+        stamp = await reading.corrections(self.view)
+        if stamp > self._corrections:
+            self._corrections = stamp
+            self._cache.corrected(self.view, stamp)
+            for stream in [stream for of_tenant in self._standings.values() for stream in of_tenant]:
+                self._forget(stream)
+                self._changed.add(stream)
+        if not self._changed or stamp < self._corrections:
             return
         streams = list(self._changed)
         known = {stream: self._known(stream) for stream in streams if stream.category in self.view.categories}
         unknown = [stream for stream, standing in known.items() if standing is None and self._tail.first(stream)]
         checkpoints = await reading.checkpoints(self.view, unknown) if unknown else {}
+        if stamp < self._corrections:
+            return
         for done, stream in enumerate(streams, 1):
             if stream in self._changed:  # else another reading has done it meanwhile
                 self._changed.discard(stream)
@@ -63,6 +81,8 @@ class OverlaidRows(Generic[E]):
                     self._renew(stream, known[stream] or standing_of(self.view, checkpoints.get(stream)))
             if done % FOLDED_AT_ONCE == 0:
                 await asyncio.sleep(0)
+                if stamp < self._corrections:
+                    return
 
     def _known(self, stream: StreamId) -> Standing | None:
         """A standing that the pending events follow, without asking the store."""

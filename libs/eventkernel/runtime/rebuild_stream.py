@@ -8,6 +8,7 @@ from eventkernel.errors import Refusal, StreamNotFound
 from eventkernel.filters import Eq, Order, Query, Row
 from eventkernel.ids import StreamId
 from eventkernel.ports import Checkpoint, ParkedEvent, StreamChange
+from eventkernel.runtime.corrections import note_correction
 from eventkernel.runtime.discards import load_discards, passing_over
 from eventkernel.runtime.rebuild_advance import Sources
 from eventkernel.runtime.stream_fold import Folded, fold_stream, in_order, state_of
@@ -66,6 +67,7 @@ async def rebuild_stream(
             put, told = _changes(view, stored, known, folded)
             if not dry_run:
                 await transaction.save(view, [StreamChange(stream, known.version, reached, put)])
+                await note_correction(transaction, view, sources.clock)
                 if lane:
                     await transaction.unpark(view, stream, lane[-1].event.version)
                 if folded.rest:

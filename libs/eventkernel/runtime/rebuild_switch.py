@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 from eventkernel.errors import Refusal
 from eventkernel.ids import StreamId
 from eventkernel.ports import ViewTransaction
+from eventkernel.runtime.corrections import note_correction
 from eventkernel.runtime.discards import load_discards, passing_over
 from eventkernel.runtime.rebuild_advance import Sources, advance, tails
 from eventkernel.runtime.rebuild_record import Phase, Rebuild, load_rebuild, save_rebuild
@@ -110,6 +111,7 @@ async def _turn(sources: Sources[E], view: View[Any, E], turn: _Turn, stop: asyn
                 continue
             if not turn.force:
                 await last.check()
+            await note_correction(transaction, view, sources.clock)
             done = replace(rebuild, phase=turn.after, wanted=False, changed_at=sources.clock.now(), error="")
             await save_rebuild(transaction, view, done)
         return done

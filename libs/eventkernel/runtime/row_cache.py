@@ -1,7 +1,8 @@
 """States of streams in views at a version, kept in memory: written through by the projector and by the command side.
 
 What is kept is true for ever, since a version of a stream never changes; a reader only asks whether it is new enough. So
-flushing it, or losing any part of it at any moment, costs time and changes no answer.
+flushing it, or losing any part of it at any moment, costs time and changes no answer. The exception are corrections, made when
+people mend a view: their stamp lies in the store, and a view's states from before it are forgotten (``corrected``).
 """
 
 from collections import OrderedDict
@@ -42,6 +43,7 @@ class RowCache(Generic[E]):
         self._streams_max = streams_max
         self._states: OrderedDict[tuple[str, StreamId], Standing] = OrderedDict()
         self._events: OrderedDict[StreamId, dict[int, RecordedEvent]] = OrderedDict()
+        self._corrections: dict[str, int] = {}
         self.hits = 0
         self.misses = 0
 
@@ -71,6 +73,13 @@ class RowCache(Generic[E]):
         self._states.move_to_end(place)
         while len(self._states) > self._states_max:
             self._states.popitem(last=False)
+
+    def corrected(self, view: View[Any, E], stamp: int) -> None:
+        """A reader saw this stamp of corrections: if it is new, what is kept of the view goes."""
+        if stamp > self._corrections.get(view.base, 0):
+            self._corrections[view.base] = stamp
+            for place in [place for place in self._states if place[0] == view.table]:
+                del self._states[place]
 
     def projected(self, view: View[Any, E], steps: Sequence[tuple[StreamChange, Any]]) -> None:
         """Committed steps of a projector of this process, each with the state it led to."""

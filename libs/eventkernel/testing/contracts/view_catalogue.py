@@ -5,7 +5,7 @@ import asyncio
 from eventkernel.errors import StoreMismatch
 from eventkernel.filters import Query
 from eventkernel.ids import StreamId
-from eventkernel.ports.view_catalogue import LaneHead
+from eventkernel.ports.view_catalogue import CORRECTIONS_KEY, CORRECTIONS_KIND, LaneHead
 from eventkernel.testing.contracts.features import Feature, Suite, needs
 from eventkernel.testing.contracts.views import (
     MOMENT,
@@ -204,6 +204,18 @@ class ViewCatalogueContract(Suite):
             assert list((await notes.all(view, "kind")).items()) == [("a", b"uno"), ("b", b"\x00two\xff")]
             assert await notes.all(view.of_generation(3), "another") == {"a": b""}
             assert await notes.all(other, "kind") == {}
+
+    async def test_a_reading_tells_the_stamp_of_corrections_of_its_snapshot(self, views: ViewsUnderTest) -> None:
+        view, other = await owned_view(views), await owned_view(views)
+        async with views.store.reading() as before:
+            assert await before.corrections(view) == 0
+            for stamp in (b"7", b"1767225600000001"):
+                async with views.peer.transaction() as transaction:
+                    await transaction.notes.put(view, CORRECTIONS_KIND, CORRECTIONS_KEY, stamp)
+            assert await before.corrections(view) == 0
+        async with views.store.reading() as after:
+            assert await after.corrections(view) == await after.corrections(view.of_generation(0)) == 1767225600000001
+            assert await after.corrections(other) == 0
 
     async def test_a_note_that_was_read_is_not_overtaken(self, views: ViewsUnderTest) -> None:
         view = await owned_view(views)

@@ -9,7 +9,9 @@ import pytest
 
 from eventkernel.errors import TokenNotReached
 from eventkernel.filters import Order, Query
+from eventkernel.ports import Checkpoint, StreamChange
 from eventkernel.runtime.consistency import ViewProgress
+from eventkernel.runtime.corrections import note_correction
 from eventkernel.runtime.overlay import Overlay, OverlayFull, OverlaySettings
 from eventkernel.runtime.overlay_tail import OverlayTail, OverlayTailSettings
 from eventkernel.runtime.row_cache import RowCache, Standing
@@ -25,6 +27,7 @@ from eventkernel.testing.counter import (
     new_counter,
     request,
 )
+from eventkernel.view import changes
 from eventkernel_memory.bus_tail import MemoryBusTail
 from eventkernel_memory.clock import SystemClock
 
@@ -259,6 +262,61 @@ async def test_the_projector_writes_the_cache_through(world: Any) -> None:
     assert kept.state == Shown(stream.id, "OPEN", 4)
     assert (side.cache.hits, side.cache.misses) == (1, 0)
     assert side.cache.rows(COUNTER_VIEW, stream, 2) == {(stream.id,): {"id": stream.id, "status": "OPEN", "total": 4}}
+
+
+async def corrected(world: Any, stream: Any, status: str) -> None:
+    """Mend the stream's row in its place, as a rebuild of the stream does in some other process."""
+    async with world.views.transaction() as transaction:
+        known = (await transaction.load(COUNTER_VIEW, [stream]))[stream]
+        old = COUNTER_VIEW.codec.decode(known.state)
+        new = replace(old, status=status)
+        at = Checkpoint(known.version, known.event_id, COUNTER_VIEW.codec.encode(new))
+        put = changes(COUNTER_VIEW, old, new)
+        await transaction.save(COUNTER_VIEW, [StreamChange(stream, known.version, at, put)])
+        await note_correction(transaction, COUNTER_VIEW, SystemClock())
+
+
+async def test_what_another_process_mends_is_not_overlaid_with_what_was_kept_before(world: Any) -> None:
+    side = Side(world)
+    streams = [await store(world, Open(), Add(2)) for _ in range(2)]
+    await world.relay().run_once()
+    for stream in streams:
+        assert await side.shown(stream, 2) == ("OPEN", 2)
+    await world.projector().run_once()
+    await side.tail.catch_up()  # what is stored is pending no more; its states are kept
+    assert side.tail.events == 0
+    pending, quiet = streams
+    await store(world, Add(3), stream=pending)
+    await world.relay().run_once()
+    assert await side.shown(pending, 3) == ("OPEN", 5)
+    for stream in streams:
+        await corrected(world, stream, "MENDED")
+    assert await side.shown(pending, 3) == ("MENDED", 5)
+    assert await side.shown(quiet, 2) == ("MENDED", 2)
+    async with side.overlay.reading(COUNTER_VIEW, {}) as reading:
+        page = await reading.select(COUNTER_VIEW, EVERY)
+    assert [row.values["status"] for row in page] == ["MENDED", "MENDED"]
+    await world.projector().run_once()
+    assert await side.shown(pending, 3) == ("MENDED", 5)
+
+
+async def test_a_reading_from_before_a_correction_brings_back_nothing(world: Any) -> None:
+    side = Side(world)
+    stream = await store(world, Open(), Add(2))
+    await world.relay().run_once()
+    await world.projector().run_once()
+    await side.tail.catch_up()
+    await store(world, Add(3), stream=stream)
+    await world.relay().run_once()
+    await side.tail.catch_up()
+    async with world.views.reading() as before:
+        await corrected(world, stream, "MENDED")
+        assert await side.shown(stream, 3) == ("MENDED", 5)
+        await store(world, Add(1), stream=stream)
+        await world.relay().run_once()
+        await side.tail.catch_up()
+        await side.overlay.layer(before, COUNTER_VIEW)
+    assert await side.shown(stream, 4) == ("MENDED", 6)
 
 
 async def test_a_cache_answers_with_what_is_new_enough_and_with_nothing_else(world: Any) -> None:
