@@ -37,7 +37,7 @@ from eventkernel.runtime.waiting import first_of, until_available
 from eventkernel_grpc import GrpcServer, LogObserver, Observers, ServerSettings, ServerTls
 from prescriptions.command_service import PrescriptionCommandService, prescription_type
 from prescriptions.domain.profiles import PROFILES, Profile
-from prescriptions.views import VIEWS
+from prescriptions.views import ACCESS_LOG, VIEWS
 from prescriptions.wire.events import PrescriptionEventCodec, decode_recorded
 
 _log = logging.getLogger(__name__)
@@ -265,12 +265,14 @@ def overlay(process: Process) -> Component:
 
 def query_server(process: Process) -> Component:
     """Rows of views and the journal in, gRPC answers out."""
+    from prescriptions.queries.reads import ReadLedger
     from prescriptions.query_service import add_to_server
     from prescriptions.watching import add_watch_to_server
 
     settings, stores = process.settings, process.stores
     server = grpc_server(process, settings.query_address)
     page_key = kept_key(settings.page_key, settings.data_dir, "page.key")
+    ledger = ReadLedger(stores.views, stores.clock) if settings.record_reads else None
     add_to_server(
         server,
         views=stores.views,
@@ -283,6 +285,7 @@ def query_server(process: Process) -> Component:
         group=settings.consumer_group,
         page_key=page_key,
         overlay=process.overlays.overlay if process.overlays else None,
+        ledger=ledger,
         error_domain=ERROR_DOMAIN,
     )
     hub = add_watch_to_server(
@@ -295,12 +298,14 @@ def query_server(process: Process) -> Component:
         topic=TOPIC,
         group=settings.consumer_group,
         token_key=page_key,
+        ledger=ledger,
         error_domain=ERROR_DOMAIN,
     )
     process.metrics.watchers.set_function(lambda: hub.watching)
     add_webhook_service(server, process, page_key)
     add_view_admin(server, process, ERROR_DOMAIN)
-    return QueryComponent(stores, ServerComponent("query", server, process.said))
+    writing = LoopComponent("read ledger", ledger.run, process.failed) if ledger is not None else None
+    return QueryComponent(stores, ServerComponent("query", server, process.said), writing)
 
 
 class QueryComponent:
@@ -308,9 +313,10 @@ class QueryComponent:
 
     name = "query"
 
-    def __init__(self, stores: Stores, server: ServerComponent) -> None:
+    def __init__(self, stores: Stores, server: ServerComponent, ledger: Component | None = None) -> None:
         self._stores = stores
         self._server = server
+        self._ledger = ledger
 
     async def start(self) -> None:
         """Listen, prepare the views for as long as it takes, then serve."""
@@ -325,14 +331,18 @@ class QueryComponent:
         except BaseException:
             await self._server.stop()
             raise
+        if self._ledger is not None:
+            await self._ledger.start()
         self._server.serving(serving=True)
 
     async def stop(self) -> None:
-        """Drain."""
+        """Drain; then write down the last readings."""
         await self._server.stop()
+        if self._ledger is not None:
+            await self._ledger.stop()
 
     async def _prepare(self) -> None:
-        await self._stores.views.prepare(VIEWS)
+        await self._stores.views.prepare((*VIEWS, ACCESS_LOG))
 
 
 def grpc_server(process: Process, address: str) -> GrpcServer:

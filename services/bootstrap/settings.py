@@ -102,6 +102,7 @@ class Settings(BaseSettings):
         0.25, ge=0, description="How long an overlay waits for the bus before it reads the journal."
     )
     row_cache_states_max: int = Field(50_000, ge=0, description="States of streams in views kept in memory; 0: none.")
+    record_reads: bool = Field(True, description="Note who was told of which patient, for the access log.")
     consumer_group: str = Field("erx-views", min_length=1, description="Group of the projectors.")
 
     cassandra_contact_points: str = Field("127.0.0.1:9042", description="host:port of Cassandra nodes, by commas.")

@@ -23,6 +23,7 @@ from eventkernel_grpc.call import CallContext, current_call
 from prescriptions.domain.events import Event
 from prescriptions.queries.consistency import WAIT_SECONDS, demand_of
 from prescriptions.queries.listing import filter_from
+from prescriptions.queries.reads import ReadLedger
 from prescriptions.views.prescription_view import PRESCRIPTION_VIEW, record_of
 from prescriptions.wire.events import decode_recorded
 from prescriptions.wire.query_replies import record_to
@@ -32,7 +33,10 @@ from prescriptions.wire.values import time_to
 class PrescriptionWatchService(PrescriptionWatchServiceServicer):
     """The tenant comes from the call's metadata; a resume token of another tenant or filter is refused."""
 
-    def __init__(self, watch: Watch, views: ViewStore, clock: Clock, progress: ViewProgress) -> None:
+    def __init__(
+        self, watch: Watch, views: ViewStore, clock: Clock, progress: ViewProgress, ledger: ReadLedger | None = None
+    ) -> None:
+        self._ledger = ledger
         self._watch = watch
         self._views = views
         self._clock = clock
@@ -47,10 +51,23 @@ class PrescriptionWatchService(PrescriptionWatchServiceServicer):
         if not request.resume_token:
             await self._waited(call, request)
         told = self._watch.follow(call.tenant, where, resume_token=request.resume_token, rows=not request.changes_only)
+        patients: set[str] = set()
         async with aclosing(told):
             async for one in told:
                 for message in messages_of(one):
+                    self._note(call, message, patients)
                     yield message
+
+    def _note(self, call: CallContext, message: w.WatchPrescriptionsResponse, patients: set[str]) -> None:
+        """A watch is one reading of each patient that it comes to tell of."""
+        if self._ledger is None:
+            return
+        kind = message.WhichOneof("told")
+        if kind in ("row", "changed"):
+            told = message.row if kind == "row" else message.changed.prescription
+            if (patient_id := told.content.patient_id) not in patients:
+                patients.add(patient_id)
+                self._ledger.note_of(call, {patient_id: [told.prescription_id]})
 
     async def _waited(self, call: CallContext, request: w.WatchPrescriptionsRequest) -> None:
         demand = demand_of(call, request)
@@ -128,12 +145,13 @@ def add_watch_to_server(
     topic: str,
     group: str,
     token_key: bytes,
+    ledger: ReadLedger | None = None,
     error_domain: str | None = None,
     limits: WatchLimits = _DEFAULTS,
 ) -> WatchHub:
     """Make the service from its ports and add it to a server; gives the hub, for metrics."""
     hub = WatchHub(StepLog(tail, topic, prescription_steps(events), settings=limits.log), clock, settings=limits.hub)
     watch = Watch(hub, views, group=group, tokens=WatchTokens(token_key), settings=limits.watch)
-    service = PrescriptionWatchService(watch, views, clock, progress)
+    service = PrescriptionWatchService(watch, views, clock, progress, ledger)
     server.add(add_PrescriptionWatchServiceServicer_to_server, service, error_domain=error_domain)
     return hub

@@ -67,7 +67,11 @@ class Caller:
             metadata = call_metadata(tenant=self.tenant, actor=actor)
             return await getattr(stub, method)(made, metadata=metadata, timeout=CALL_SECONDS)
 
-    async def ask(self, method: str, *, seconds: float = CALL_SECONDS, **fields: Any) -> Any:
+    async def ask(self, method: str, **fields: Any) -> Any:
+        """Ask the query server."""
+        return await self.ask_within(CALL_SECONDS, method, **fields)
+
+    async def ask_within(self, seconds: float, method: str, **fields: Any) -> Any:
         """Ask the query server; ``seconds`` is the call's deadline."""
         stub = query_service_pb2_grpc.PrescriptionQueryServiceStub(self.queries)
         with remote_errors():

@@ -150,8 +150,8 @@ class Writer:
     async def _asked(self, method: str, **fields: Any) -> Any:
         self._seen.questions += 1
         try:
-            answer = await self._people.ask(
-                method, token=self.token, consistency=OVERLAY, seconds=self._patience, **fields
+            answer = await self._people.ask_within(
+                self._patience, method, token=self.token, consistency=OVERLAY, **fields
             )
         except RemoteError as error:
             if error.reason not in WAITED and error.code is not grpc.StatusCode.DEADLINE_EXCEEDED:

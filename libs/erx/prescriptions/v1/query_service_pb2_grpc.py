@@ -3,6 +3,7 @@
 import grpc
 import warnings
 
+from erx.prescriptions.v1 import access_pb2 as erx_dot_prescriptions_dot_v1_dot_access__pb2
 from erx.prescriptions.v1 import dispenses_pb2 as erx_dot_prescriptions_dot_v1_dot_dispenses__pb2
 from erx.prescriptions.v1 import query_service_pb2 as erx_dot_prescriptions_dot_v1_dot_query__service__pb2
 from erx.prescriptions.v1 import statistics_pb2 as erx_dot_prescriptions_dot_v1_dot_statistics__pb2
@@ -94,6 +95,16 @@ class PrescriptionQueryServiceStub:
                 request_serializer=erx_dot_prescriptions_dot_v1_dot_statistics__pb2.FetchStatisticsRequest.SerializeToString,
                 response_deserializer=erx_dot_prescriptions_dot_v1_dot_statistics__pb2.FetchStatisticsResponse.FromString,
                 _registered_method=True)
+        self.StreamStatistics = channel.unary_stream(
+                '/erx.prescriptions.v1.PrescriptionQueryService/StreamStatistics',
+                request_serializer=erx_dot_prescriptions_dot_v1_dot_statistics__pb2.StreamStatisticsRequest.SerializeToString,
+                response_deserializer=erx_dot_prescriptions_dot_v1_dot_statistics__pb2.StreamStatisticsResponse.FromString,
+                _registered_method=True)
+        self.FetchAccessLog = channel.unary_unary(
+                '/erx.prescriptions.v1.PrescriptionQueryService/FetchAccessLog',
+                request_serializer=erx_dot_prescriptions_dot_v1_dot_access__pb2.FetchAccessLogRequest.SerializeToString,
+                response_deserializer=erx_dot_prescriptions_dot_v1_dot_access__pb2.FetchAccessLogResponse.FromString,
+                _registered_method=True)
         self.ProjectionStatus = channel.unary_unary(
                 '/erx.prescriptions.v1.PrescriptionQueryService/ProjectionStatus',
                 request_serializer=erx_dot_prescriptions_dot_v1_dot_query__service__pb2.ProjectionStatusRequest.SerializeToString,
@@ -183,6 +194,20 @@ class PrescriptionQueryServiceServicer:
         context.set_details('Method not implemented!')
         raise NotImplementedError('Method not implemented!')
 
+    def StreamStatistics(self, request, context):
+        """Sends counts, rates and medians, and again whenever they have changed, until the caller has had enough.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
+    def FetchAccessLog(self, request, context):
+        """Lists who read or wrote what of a patient, for the patient, a representative or an auditor.
+        """
+        context.set_code(grpc.StatusCode.UNIMPLEMENTED)
+        context.set_details('Method not implemented!')
+        raise NotImplementedError('Method not implemented!')
+
     def ProjectionStatus(self, request, context):
         """Returns how far each view is, and what keeps it back.
         """
@@ -247,6 +272,16 @@ def add_PrescriptionQueryServiceServicer_to_server(servicer, server):
                     servicer.FetchStatistics,
                     request_deserializer=erx_dot_prescriptions_dot_v1_dot_statistics__pb2.FetchStatisticsRequest.FromString,
                     response_serializer=erx_dot_prescriptions_dot_v1_dot_statistics__pb2.FetchStatisticsResponse.SerializeToString,
+            ),
+            'StreamStatistics': grpc.unary_stream_rpc_method_handler(
+                    servicer.StreamStatistics,
+                    request_deserializer=erx_dot_prescriptions_dot_v1_dot_statistics__pb2.StreamStatisticsRequest.FromString,
+                    response_serializer=erx_dot_prescriptions_dot_v1_dot_statistics__pb2.StreamStatisticsResponse.SerializeToString,
+            ),
+            'FetchAccessLog': grpc.unary_unary_rpc_method_handler(
+                    servicer.FetchAccessLog,
+                    request_deserializer=erx_dot_prescriptions_dot_v1_dot_access__pb2.FetchAccessLogRequest.FromString,
+                    response_serializer=erx_dot_prescriptions_dot_v1_dot_access__pb2.FetchAccessLogResponse.SerializeToString,
             ),
             'ProjectionStatus': grpc.unary_unary_rpc_method_handler(
                     servicer.ProjectionStatus,
@@ -553,6 +588,60 @@ class PrescriptionQueryService:
             '/erx.prescriptions.v1.PrescriptionQueryService/FetchStatistics',
             erx_dot_prescriptions_dot_v1_dot_statistics__pb2.FetchStatisticsRequest.SerializeToString,
             erx_dot_prescriptions_dot_v1_dot_statistics__pb2.FetchStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def StreamStatistics(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_stream(
+            request,
+            target,
+            '/erx.prescriptions.v1.PrescriptionQueryService/StreamStatistics',
+            erx_dot_prescriptions_dot_v1_dot_statistics__pb2.StreamStatisticsRequest.SerializeToString,
+            erx_dot_prescriptions_dot_v1_dot_statistics__pb2.StreamStatisticsResponse.FromString,
+            options,
+            channel_credentials,
+            insecure,
+            call_credentials,
+            compression,
+            wait_for_ready,
+            timeout,
+            metadata,
+            _registered_method=True)
+
+    @staticmethod
+    def FetchAccessLog(request,
+            target,
+            options=(),
+            channel_credentials=None,
+            call_credentials=None,
+            insecure=False,
+            compression=None,
+            wait_for_ready=None,
+            timeout=None,
+            metadata=None):
+        return grpc.experimental.unary_unary(
+            request,
+            target,
+            '/erx.prescriptions.v1.PrescriptionQueryService/FetchAccessLog',
+            erx_dot_prescriptions_dot_v1_dot_access__pb2.FetchAccessLogRequest.SerializeToString,
+            erx_dot_prescriptions_dot_v1_dot_access__pb2.FetchAccessLogResponse.FromString,
             options,
             channel_credentials,
             insecure,

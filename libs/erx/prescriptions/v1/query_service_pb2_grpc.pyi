@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from collections import abc as _abc
+from erx.prescriptions.v1 import access_pb2 as _access_pb2
 from erx.prescriptions.v1 import dispenses_pb2 as _dispenses_pb2
 from erx.prescriptions.v1 import query_service_pb2 as _query_service_pb2
 from erx.prescriptions.v1 import statistics_pb2 as _statistics_pb2
@@ -60,6 +61,10 @@ class PrescriptionQueryServiceStub:
     """Returns one prescription as it was at a version or a moment, folded from the event log."""
     FetchStatistics: _grpc.UnaryUnaryMultiCallable[_statistics_pb2.FetchStatisticsRequest, _statistics_pb2.FetchStatisticsResponse]
     """Returns counts, rates and medians."""
+    StreamStatistics: _grpc.UnaryStreamMultiCallable[_statistics_pb2.StreamStatisticsRequest, _statistics_pb2.StreamStatisticsResponse]
+    """Sends counts, rates and medians, and again whenever they have changed, until the caller has had enough."""
+    FetchAccessLog: _grpc.UnaryUnaryMultiCallable[_access_pb2.FetchAccessLogRequest, _access_pb2.FetchAccessLogResponse]
+    """Lists who read or wrote what of a patient, for the patient, a representative or an auditor."""
     ProjectionStatus: _grpc.UnaryUnaryMultiCallable[_query_service_pb2.ProjectionStatusRequest, _query_service_pb2.ProjectionStatusResponse]
     """Returns how far each view is, and what keeps it back."""
 
@@ -92,6 +97,10 @@ class PrescriptionQueryServiceAsyncStub(PrescriptionQueryServiceStub):
     """Returns one prescription as it was at a version or a moment, folded from the event log."""
     FetchStatistics: _aio.UnaryUnaryMultiCallable[_statistics_pb2.FetchStatisticsRequest, _statistics_pb2.FetchStatisticsResponse]  # type: ignore[assignment]
     """Returns counts, rates and medians."""
+    StreamStatistics: _aio.UnaryStreamMultiCallable[_statistics_pb2.StreamStatisticsRequest, _statistics_pb2.StreamStatisticsResponse]  # type: ignore[assignment]
+    """Sends counts, rates and medians, and again whenever they have changed, until the caller has had enough."""
+    FetchAccessLog: _aio.UnaryUnaryMultiCallable[_access_pb2.FetchAccessLogRequest, _access_pb2.FetchAccessLogResponse]  # type: ignore[assignment]
+    """Lists who read or wrote what of a patient, for the patient, a representative or an auditor."""
     ProjectionStatus: _aio.UnaryUnaryMultiCallable[_query_service_pb2.ProjectionStatusRequest, _query_service_pb2.ProjectionStatusResponse]  # type: ignore[assignment]
     """Returns how far each view is, and what keeps it back."""
 
@@ -187,6 +196,22 @@ class PrescriptionQueryServiceServicer(metaclass=_abc_1.ABCMeta):
         context: _ServicerContext,
     ) -> _typing.Union[_statistics_pb2.FetchStatisticsResponse, _abc.Awaitable[_statistics_pb2.FetchStatisticsResponse]]:
         """Returns counts, rates and medians."""
+
+    @_abc_1.abstractmethod
+    def StreamStatistics(
+        self,
+        request: _statistics_pb2.StreamStatisticsRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_abc.Iterator[_statistics_pb2.StreamStatisticsResponse], _abc.AsyncIterator[_statistics_pb2.StreamStatisticsResponse]]:
+        """Sends counts, rates and medians, and again whenever they have changed, until the caller has had enough."""
+
+    @_abc_1.abstractmethod
+    def FetchAccessLog(
+        self,
+        request: _access_pb2.FetchAccessLogRequest,
+        context: _ServicerContext,
+    ) -> _typing.Union[_access_pb2.FetchAccessLogResponse, _abc.Awaitable[_access_pb2.FetchAccessLogResponse]]:
+        """Lists who read or wrote what of a patient, for the patient, a representative or an auditor."""
 
     @_abc_1.abstractmethod
     def ProjectionStatus(

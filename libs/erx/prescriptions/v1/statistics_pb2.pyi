@@ -66,6 +66,78 @@ class FetchStatisticsRequest(_message.Message):
 Global___FetchStatisticsRequest: _TypeAlias = FetchStatisticsRequest  # noqa: Y015
 
 @_typing.final
+class StreamStatisticsRequest(_message.Message):
+    """Asks for counts, rates and medians, and for those that follow."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    TOKEN_FIELD_NUMBER: _builtins.int
+    CONSISTENCY_FIELD_NUMBER: _builtins.int
+    FIRST_DAY_FIELD_NUMBER: _builtins.int
+    LAST_DAY_FIELD_NUMBER: _builtins.int
+    MEDICATION_COUNT_MAX_FIELD_NUMBER: _builtins.int
+    INTERVAL_FIELD_NUMBER: _builtins.int
+    token: _builtins.bytes
+    """What the first answer has to have seen; empty = nothing in particular."""
+    consistency: _consistency_pb2.ConsistencyMode.ValueType
+    """How fresh each answer has to be."""
+    medication_count_max: _builtins.int
+    """How many medications at most, those with the most prescriptions first; 0 = 50."""
+    @_builtins.property
+    def first_day(self) -> _date_pb2.Date:
+        """The first day (UTC) of `days`; absent = the first there is."""
+
+    @_builtins.property
+    def last_day(self) -> _date_pb2.Date:
+        """The last day (UTC) of `days`; absent = the last there is."""
+
+    @_builtins.property
+    def interval(self) -> _duration_pb2.Duration:
+        """The shortest time between two answers; absent = a second."""
+
+    def __init__(
+        self,
+        *,
+        token: _builtins.bytes = ...,
+        consistency: _consistency_pb2.ConsistencyMode.ValueType = ...,
+        first_day: _date_pb2.Date | None = ...,
+        last_day: _date_pb2.Date | None = ...,
+        medication_count_max: _builtins.int = ...,
+        interval: _duration_pb2.Duration | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["first_day", b"first_day", "interval", b"interval", "last_day", b"last_day"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["consistency", b"consistency", "first_day", b"first_day", "interval", b"interval", "last_day", b"last_day", "medication_count_max", b"medication_count_max", "token", b"token"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamStatisticsRequest: _TypeAlias = StreamStatisticsRequest  # noqa: Y015
+
+@_typing.final
+class StreamStatisticsResponse(_message.Message):
+    """The statistics as they are now; sent at once, and again when they have changed."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    STATISTICS_FIELD_NUMBER: _builtins.int
+    @_builtins.property
+    def statistics(self) -> Global___FetchStatisticsResponse:
+        """All of them, not what is different."""
+
+    def __init__(
+        self,
+        *,
+        statistics: Global___FetchStatisticsResponse | None = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _typing.Literal["statistics", b"statistics"]  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["statistics", b"statistics"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___StreamStatisticsResponse: _TypeAlias = StreamStatisticsResponse  # noqa: Y015
+
+@_typing.final
 class FetchStatisticsResponse(_message.Message):
     """Counts, rates and medians of the tenant's prescriptions. Only `days` depends on the days asked for."""
 

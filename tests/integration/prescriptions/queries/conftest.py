@@ -12,7 +12,7 @@ import psycopg
 import pytest
 
 from erx.prescriptions.v1.query_service_pb2_grpc import PrescriptionQueryServiceStub
-from eventkernel.envelope import NewEvent, RecordedEvent
+from eventkernel.envelope import Actor, NewEvent, Provenance, RecordedEvent
 from eventkernel.ids import StreamId
 from eventkernel.ports import Clock, Entry, Position, ViewStore
 from eventkernel.runtime.cloudevents import to_message
@@ -33,10 +33,11 @@ from eventkernel_postgres.view_store import PostgresViewStore
 from eventkernel_sqlite.view_store import SqliteViewStore
 from localstack import PostgresServer
 from prescriptions.domain.events import Event
+from prescriptions.queries.reads import ReadLedger
 from prescriptions.query_service import add_to_server
 from prescriptions.testing.recorded import new_events, prescription, stream_of
 from prescriptions.testing.stories import START, Story
-from prescriptions.views import VIEWS
+from prescriptions.views import ACCESS_LOG, VIEWS
 from prescriptions.wire.events import PrescriptionEventCodec
 
 TOPIC = "erx.prescriptions.events.v1"
@@ -61,6 +62,7 @@ class QuerySide:
     def __post_init__(self) -> None:
         self.events = MemoryEventStore(self.journal)
         self.directory = MemoryStreamDirectory(self.journal)
+        self.ledger = ReadLedger(self.views, self.clock)
         self.tail = MemoryBusTail(self.bus)
         self.publisher = MemoryEventPublisher(self.bus)
         self.subscription = MemoryEventSubscription(self.bus, GROUP, [TOPIC])
@@ -110,10 +112,21 @@ class QuerySide:
         assert isinstance(self.clock, ManualClock)
         self.clock.set(moment)
 
-    async def ask(self, method: str, request: Any, *, tenant: str = "", token: bytes = b"", seconds: float = 20) -> Any:
+    async def ask(
+        self,
+        method: str,
+        request: Any,
+        *,
+        tenant: str = "",
+        token: bytes = b"",
+        seconds: float = 20,
+        actor: Actor | None = None,
+        purpose: str = "",
+    ) -> Any:
         """Call a method over the wire, of a server that is there for this call."""
         async with self.served() as stub:
-            metadata = call_metadata(tenant=tenant, token=token)
+            provenance = Provenance(actor or Actor("", ""), purpose_of_use=purpose)
+            metadata = call_metadata(tenant=tenant, token=token, provenance=provenance)
             return await getattr(stub, method)(request, metadata=metadata, timeout=seconds)
 
     @asynccontextmanager
@@ -131,6 +144,7 @@ class QuerySide:
             topic=TOPIC,
             group=GROUP,
             page_key=b"a key of thirty-two bytes, or so",
+            ledger=self.ledger,
             error_domain="prescriptions.erx",
         )
         async with server, channel(server.target) as opened:
@@ -183,5 +197,5 @@ async def live_side(views: ViewStore) -> QuerySide:
 
 async def prepared(side: QuerySide) -> QuerySide:
     await side.bus.create_topic(TOPIC, 4)
-    await side.views.prepare(VIEWS)
+    await side.views.prepare((*VIEWS, ACCESS_LOG))
     return side

@@ -1,20 +1,23 @@
 """Counts, rates and medians over the wire."""
 
+import asyncio
 from datetime import timedelta
 from typing import Any
 
 import grpc
 import pytest
+from google.protobuf.duration_pb2 import Duration
 from google.type.date_pb2 import Date
 
 from erx.prescriptions.types.v1 import enums_pb2 as e
 from erx.prescriptions.v1 import statistics_pb2 as s
-from eventkernel_grpc import RemoteError, remote_errors
+from eventkernel_grpc import RemoteError, call_metadata, remote_errors
 from prescriptions.domain import commands as c
 from prescriptions.domain.values import Coding, Schedule
 from prescriptions.testing.recorded import untold
 from prescriptions.testing.stories import AMOXICILLIN, AT_CORNER, PRESCRIBER, WHY, Story
 
+SECONDS = 60.0
 COLD = Coding(AMOXICILLIN.system, "1049221", "a strong one")
 COLD_TOO = Coding(AMOXICILLIN.system, "1049221", "the strong one")
 
@@ -147,3 +150,44 @@ async def test_a_question_that_cannot_be_is_refused(side: Any, fields: dict[str,
     with pytest.raises(RemoteError) as failed, remote_errors():
         await statistics(side, **fields)
     assert failed.value.code is grpc.StatusCode.INVALID_ARGUMENT
+
+
+async def test_a_stream_sends_the_statistics_and_again_when_they_have_changed(live_side: Any) -> None:
+    await live_side.told(1, issued())
+    request = s.StreamStatisticsRequest(interval=Duration(nanos=100_000_000))
+    async with live_side.served() as stub, asyncio.timeout(SECONDS):
+        call = stub.StreamStatistics(request, metadata=call_metadata())
+        first = (await call.read()).statistics
+        assert (first.totals.prescriptions, first.as_of.view) == (1, "prescription_stats")
+        await live_side.told(2, issued())
+        second = (await call.read()).statistics
+        assert second.totals.prescriptions == 2
+        call.cancel()
+
+
+async def test_a_stream_says_nothing_while_nothing_changes(side: Any) -> None:
+    """The clock stands still: the stream asks again whenever it is moved on, and still has nothing to say."""
+    await side.told(1, issued())
+    async with side.served() as stub, asyncio.timeout(SECONDS):
+        call = stub.StreamStatistics(s.StreamStatisticsRequest(), metadata=call_metadata())
+        await call.read()
+        waiting = asyncio.create_task(call.read())
+        for _ in range(5):
+            await side.clock.advance(1)
+        assert not waiting.done()
+        await side.told(2, issued())
+        while not waiting.done():
+            await side.clock.advance(1)
+        assert (await waiting).statistics.totals.prescriptions == 2
+        call.cancel()
+
+
+async def test_a_stream_is_refused_where_the_days_or_the_interval_cannot_be(side: Any) -> None:
+    for request in (
+        s.StreamStatisticsRequest(first_day=Date(year=2026, month=3, day=2), last_day=Date(year=2026, month=3, day=1)),
+        s.StreamStatisticsRequest(interval=Duration(nanos=1)),
+    ):
+        async with side.served() as stub:
+            with pytest.raises(RemoteError) as caught, remote_errors():
+                await stub.StreamStatistics(request, metadata=call_metadata()).read()
+        assert caught.value.code is grpc.StatusCode.INVALID_ARGUMENT
