@@ -99,6 +99,10 @@ class PrescriptionExpired(Refused, reason="PRESCRIPTION_EXPIRED"):
     """Its time has run out."""
 
 
+class ExpiryUnknown(Refused, reason="EXPIRY_UNKNOWN"):
+    """Nobody wrote down when it expires, so it cannot be decided on."""
+
+
 class NotYetExpired(Refused, reason="NOT_YET_EXPIRED"):
     """Its time has not run out."""
 

@@ -126,7 +126,7 @@ async def test_a_reader_in_go_decodes_from_the_topic_what_the_journal_holds(grou
 
 async def journal_of(ground: Ground) -> list[RecordedEvent]:
     """Every event of every stream, from the journal itself."""
-    given = {name.removeprefix("ERX_").lower(): value for name, value in ground.variables.items()}
+    given: dict[str, Any] = {name.removeprefix("ERX_").lower(): value for name, value in ground.variables.items()}
     stores = await open_stores(load(data_dir=ground.data, **given))
     try:
         heads = [head async for head in stores.directory.streams()]
