@@ -203,6 +203,7 @@ class Node:
                 poll_seconds=0.3,
                 gather_seconds=plan.gather_seconds,
                 cursor_seconds=plan.cursor_seconds,
+                cursors_behind_max=plan.cursors_behind_max,
                 lease_seconds=2.0,
                 backoff_seconds_max=1.0,
             ),

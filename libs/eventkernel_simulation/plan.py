@@ -68,6 +68,7 @@ class Plan:
     gather_seconds: float
     cursor_seconds: float
     events_max: int
+    cursors_behind_max: int
     batch_commands_max: int
     snapshot_every: int
     cached: int
@@ -122,6 +123,7 @@ def plan_of(seed: int) -> Plan:
         gather_seconds=one(0.0, 0.0, 0.1),
         cursor_seconds=one(0.0, 0.0, 0.2),
         events_max=draw.choice((1, 2, 100)) if deep else draw.choice((1, 5, 100)),
+        cursors_behind_max=draw.choice((2, 5_000)),
         batch_commands_max=count(1, 2) if deep else count(1, 4),
         snapshot_every=draw.choice((0, 2, 3)),
         cached=draw.choice((0, 1, 10)),

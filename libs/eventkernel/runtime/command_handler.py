@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeVar
 
-from eventkernel import failpoints
+from eventkernel import failpoints, marks
 from eventkernel.envelope import EventMeta, NewEvent
 from eventkernel.errors import (
     IdempotencyMismatch,
@@ -230,6 +230,7 @@ class CommandHandler(Generic[C, E, S, X]):
                 aggregate, fresh = await self._load(stream), True
             decided = await self._decide_all(aggregate, batch, fresh=fresh)
             if decided is None:
+                marks.hit("handler: a refusal on what may be stale, read again")
                 again = self.repository.refresh(aggregate) if aggregate.version else self._load(stream)
                 aggregate, fresh = await again, True
                 continue
@@ -249,8 +250,12 @@ class CommandHandler(Generic[C, E, S, X]):
             self._cache.drop(stream)
             aggregate = None
             if isinstance(outcome, Unknown):
+                marks.hit("handler: outcome stays unknown")
                 self._give_up(decided.staged, outcome.cause)
                 continue
+            marks.hit(
+                "handler: lost to another writer" if isinstance(outcome, Conflict) else "handler: found it stored"
+            )
             lost += 1
             if isinstance(outcome, Conflict) and self._observer:
                 self._observer.conflict()
@@ -278,9 +283,12 @@ class CommandHandler(Generic[C, E, S, X]):
             try:
                 outcome = await self._store.append(stream, expected, entries)
             except StoreUnavailable:
+                marks.hit("handler: not executed, but unknown before" if doubt else "handler: not executed")
                 _doubt(callers, doubt)
                 raise
             if not isinstance(outcome, Unknown):
+                if doubt:
+                    marks.hit("handler: unknown, settled by sending again")
                 _doubt(callers, doubt if isinstance(outcome, Replayed) else "")
                 break
             doubt = outcome.cause
@@ -366,6 +374,7 @@ class CommandHandler(Generic[C, E, S, X]):
     ) -> CommandReply[S]:
         if record.request_hash != request.request_hash:
             raise IdempotencyMismatch(request.stream.key, str(request.command_id))
+        marks.hit("handler: first reply again")
         if record.last_version == aggregate.version:
             return CommandReply(aggregate, replayed=True)
         return CommandReply(await self.repository.at_version(request.stream, record.last_version), replayed=True)

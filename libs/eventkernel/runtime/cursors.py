@@ -9,7 +9,7 @@ import asyncio
 from collections.abc import Iterable
 from dataclasses import replace
 
-from eventkernel import failpoints
+from eventkernel import failpoints, marks
 from eventkernel.ids import StreamId
 from eventkernel.ports import Clock, Outbox, OutboxRun
 from eventkernel.runtime.waiting import first_of
@@ -39,6 +39,7 @@ class Cursors:
         and are found again where their cursors stand.
         """
         while self._events >= self._events_max and self._task is not None and not self._task.done():
+            marks.hit("cursors: room was waited for")
             self._hurry.set()
             self._ended.clear()
             await first_of(self._ended.wait(), asyncio.wait([self._task]))
@@ -59,8 +60,10 @@ class Cursors:
             if before is None:
                 self._waiting[run.stream] = replace(run, published=begins)
             elif before.opaque == run.opaque and before.events[-1].version == run.events[0].version - 1:
+                marks.hit("cursors: a run joined the one that waits")
                 self._waiting[run.stream] = replace(before, head=run.head, events=before.events + run.events)
             else:
+                marks.hit("cursors: a run that does not follow was left out")
                 continue
             self._events += len(run.events)
         if self._waiting and self._task is None:
@@ -109,20 +112,27 @@ class Cursors:
             self._moved += len(run.events)
             self._lately[run.stream] = last
             if waiting is not None and waiting.events[0].version == last + 1:
+                marks.hit("cursors: what waits begins where this one ended")
                 self._waiting[run.stream] = replace(waiting, published=last)
         elif waiting is not None:
+            marks.hit("cursors: another one moved it, what waits was given up")
             # Another one moved it, nobody here knows where to: what waits begins nowhere.
             self._events -= len(self._waiting.pop(run.stream).events)
 
     def _begins_at(self, run: OutboxRun) -> int:
         """The cursor where it stands by now: it may have moved since the run was read."""
         lately = self._lately.get(run.stream, 0)
-        return lately if lately == run.events[0].version - 1 else run.published
+        if lately != run.events[0].version - 1:
+            return run.published
+        if lately != run.published:
+            marks.hit("cursors: a run was read before the last move")
+        return lately
 
     def _check(self) -> None:
         task = self._task
         if task is not None and task.done():
             self._task = None
             if task.cancelled() or task.exception() is not None:
+                marks.hit("cursors: a batch failed, all were given up")
                 self._waiting, self._under_way, self._events = {}, {}, 0
             task.result()

@@ -12,7 +12,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Generic, Protocol, TypeAlias, TypeVar
 
-from eventkernel import failpoints
+from eventkernel import failpoints, marks
 from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import Divergence, KernelError, StoreMismatch
 from eventkernel.ids import StreamId
@@ -150,6 +150,7 @@ class Projector(Generic[E]):
                 if not error.retriable:
                     raise
                 _log.warning("projector batch failed, repeating it: %s", error)
+                marks.hit("projector: a batch failed, read again")
                 rewind = True
                 self._states.clear()
                 if self._observer:
@@ -242,6 +243,8 @@ class Projector(Generic[E]):
                 continue
             before = self._states.get(view, stream, checkpoint)
             folded = fold_stream(view, stream, checkpoint, before, run, decode=self._decode)
+            if folded.repeated:
+                marks.hit("projector: what was folded before was dropped")
             moved.duplicates += folded.repeated
             if folded.step is not None:
                 moved.steps.append((folded.step, folded.state))
@@ -270,6 +273,7 @@ class Projector(Generic[E]):
             self._observer.gap(view, gap.stream, gap.missing)
         loaded = await self._journal.load(gap.stream, after=gap.after, up_to=gap.before - 1)
         if len(loaded.events) == gap.missing:
+            marks.hit("projector: a gap was filled from the journal")
             wanted[gap.stream] = in_order((*loaded.events, *wanted[gap.stream]))
             return
         expected = f"{gap.missing} events before it in the journal"

@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from typing import Protocol
 
-from eventkernel import failpoints
+from eventkernel import failpoints, marks
 from eventkernel.errors import KernelError, PublishFailed
 from eventkernel.ids import StreamId
 from eventkernel.ports import (
@@ -130,6 +130,7 @@ class Relay:
                     if not error.retriable:
                         raise
                     _log.warning("relay round failed, repeating from the cursors: %s", error)
+                    marks.hit("relay: a round failed, from the cursors again")
                     self._must_read_back = True
                     backoff = min(self._settings.backoff_seconds_max, backoff * 2 or self._settings.poll_seconds)
                     if self._observer:
@@ -173,6 +174,7 @@ class Relay:
             return 0
         if self._must_read_back:
             await self._on_bus.read_back(self._tail, self._topic, self._settings.readback_records_max)
+            marks.hit("relay: the tail was read back")
             self._must_read_back = False
         if self._apart:
             return await self._publish_apart(runs)
@@ -200,6 +202,8 @@ class Relay:
                 for event in run.events
                 if event.version > on_bus
             ]
+        if len(messages) < total:
+            marks.hit("relay: what is on the bus already was skipped")
         # From here until it is known what is on the bus, a failure leaves records there that the cursors do not know.
         self._must_read_back = True
         if messages:
@@ -233,13 +237,17 @@ class Relay:
         if failed is not None:
             self._must_read_back = True
             raise failed
+        marks.hit("relay: every stream went through apart")
         self._apart = False
         return moved
 
     def _beyond(self, found: PendingStream) -> PendingStream:
         """Leave out what is on the bus while its cursor is on the way."""
         reached = self._cursors.reached(found.stream)
-        return replace(found, after=reached) if reached else found
+        if not reached:
+            return found
+        marks.hit("relay: began beyond a cursor on its way")
+        return replace(found, after=reached)
 
     async def _renew_leases(self) -> None:
         now = self._clock.now().timestamp()
@@ -249,6 +257,7 @@ class Relay:
             await self._leases.acquire(self._owner, self._settings.shard_count, self._settings.lease_seconds)
         )
         if shards - self._shards:
+            marks.hit("relay: shards were taken over")
             # Whoever had them before may have published without moving the cursors.
             self._must_read_back = True
         self._shards = shards
