@@ -43,7 +43,7 @@ def check_context(context: EventContext, root: Path, now: Described) -> Iterator
     yield from _steps_never_reached(context, files)
     yield from _unreadable(context, files)
     yield from _written_in_older_shapes(context, files)
-    yield from _fields_without_bytes(context, files)
+    yield from _fields_without_bytes(context, files, now)
     yield from states.problems(context, root, states_of(context, files))
 
 
@@ -196,20 +196,28 @@ def _written_in_older_shapes(context: EventContext, files: Mapping[Path, ShapeKe
             yield f"{event_type} is written in version {written.schema_version}, and its newest is {version}"
 
 
-def _fields_without_bytes(context: EventContext, files: Mapping[Path, ShapeKey]) -> Iterator[str]:
-    """Fields of events that no golden file has: removing one of them would go unnoticed."""
-    present: dict[ShapeKey, set[str]] = {}
+def _fields_without_bytes(context: EventContext, files: Mapping[Path, ShapeKey], now: Described) -> Iterator[str]:
+    """Fields of events and of what they hold that no golden file has: removing one of them would go unnoticed."""
+    present: dict[str, set[str]] = {}
     for path, key in files.items():
         if key in context.messages:
             try:
-                message = context.messages[key].FromString(path.read_bytes())
+                _note(context.messages[key].FromString(path.read_bytes()), present)
             except DecodeError:
-                continue
-            present.setdefault(key, set()).update(descriptor.name for descriptor, _ in message.ListFields())
-    for key, found in sorted(present.items()):
-        for descriptor in context.messages[key].DESCRIPTOR.fields:
-            if descriptor.name not in found:
-                yield f"{key[0]} version {key[1]}: no golden file has the field {descriptor.name}"
+                continue  # told by ``_unreadable``
+    shapes = {m.DESCRIPTOR.full_name for key, m in context.messages.items() if key in set(files.values())}
+    for name in sorted({*shapes, *now.needed_by(shapes)}):
+        message = now.messages.get(name)
+        for field in message.fields if message else ():
+            if field.name not in present.get(name, ()):
+                yield f"{name}.{field.name}: no golden file has this field"
+
+
+def _note(message: Message, present: dict[str, set[str]]) -> None:
+    fields = present.setdefault(message.DESCRIPTOR.full_name, set())
+    fields.update(descriptor.name for descriptor, _ in message.ListFields())
+    for inner in _messages_in(message):
+        _note(inner, present)
 
 
 def _lost_since_release(root: Path, now: Described) -> Iterator[str]:
