@@ -20,6 +20,7 @@ class ChannelSettings:
     """What can be set about a channel. ``wait_for_ready``: calls wait for the server until their deadline.
 
     ``attempts_max`` counts the first attempt; 1 means no retries (gRPC itself stops at 5).
+    ``reconnect_seconds_max``: the longest pause between attempts to reach a server that is away.
     """
 
     tls: ClientTls | None = None
@@ -29,6 +30,7 @@ class ChannelSettings:
     backoff_seconds_max: float = 1.0
     receive_bytes_max: int = 16 * 1024 * 1024
     keepalive_seconds: float = 60.0
+    reconnect_seconds_max: float = 5.0
     round_robin: bool = False
 
     def service_config(self) -> str:
@@ -53,6 +55,9 @@ class ChannelSettings:
             ("grpc.service_config", self.service_config()),
             ("grpc.max_receive_message_length", self.receive_bytes_max),
             ("grpc.keepalive_time_ms", round(self.keepalive_seconds * 1000)),
+            # grpc's own 120 s would leave a client without a server that has long come back.
+            ("grpc.max_reconnect_backoff_ms", round(self.reconnect_seconds_max * 1000)),
+            ("grpc.initial_reconnect_backoff_ms", round(min(1.0, self.reconnect_seconds_max) * 1000)),
         ]
 
 

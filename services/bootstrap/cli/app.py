@@ -119,11 +119,16 @@ def fhir(
 
 @app.command()
 @with_settings
-def audit(settings: Settings, *, as_json: AsJson = False) -> None:
+def audit(
+    settings: Settings,
+    *,
+    heal: Annotated[bool, typer.Option("--heal", help="Put right what can be put right from the journal.")] = False,
+    as_json: AsJson = False,
+) -> None:
     """Fold the journal anew and compare it with the bus and every row of every view; ask while nothing is written."""
     from bootstrap.cli.auditing import audit as run
 
-    run(settings, as_json=as_json)
+    run(settings, heal=heal, as_json=as_json)
 
 
 @app.command()

@@ -89,13 +89,14 @@ class Child:
         """Whether it has not ended."""
         return self.process.poll() is None
 
-    def says(self, text: str) -> "Child":
+    def says(self, text: str, *, seconds: float = SECONDS) -> "Child":
         """Wait until a line of its output contains this."""
 
         def said() -> bool:
             return text in self.output or not self.running
 
-        awaited(f"{text!r} from erx {' '.join(self.arguments)}", said, saw=lambda: self.output + self.errors)
+        what = f"{text!r} from erx {' '.join(self.arguments)}"
+        awaited(what, said, seconds=seconds, saw=lambda: self.output + self.errors)
         if text not in self.output:
             raise NotSeen(
                 f"erx {' '.join(self.arguments)} ended with code {self.process.returncode} before it said {text!r}:"
