@@ -239,5 +239,5 @@ def _unfinished(root: Path) -> Iterator[str]:
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
             for number, line in enumerate(lines, 1):
                 if golden.MARK + ":" in line:
-                    said = line.partition(golden.MARK + ":")[2].strip(" \"',")
+                    said = line.partition(golden.MARK + ":")[2].strip(" \"',)")
                     yield f"{path.relative_to(root)}:{number}: {said}"

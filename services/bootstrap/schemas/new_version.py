@@ -5,6 +5,7 @@ mark is left. Nothing is registered in the codec: until somebody does, the progr
 """
 
 import re
+import subprocess
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -12,6 +13,7 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
+from bootstrap.devtools.paths import ROOT, TOOLS
 from bootstrap.schemas.contexts import EventContext
 from bootstrap.schemas.golden import MARK, SEAL
 
@@ -84,11 +86,14 @@ def skeletons(context: EventContext, event_type: str, root: Path) -> list[Writte
 
 
 def write(files: Sequence[Written], root: Path) -> None:
-    """Write them all."""
+    """Write them all, formatted as the linter wants them."""
     for file in files:
         path = root / file.path
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(file.text, encoding="utf-8")
+    code = [file.path for file in files if file.path.endswith(".py")]
+    command = [str(TOOLS / "ruff"), "format", "--quiet", "--config", str(ROOT / "pyproject.toml"), *code]
+    subprocess.run(command, cwd=root, check=True)  # noqa: S603 - the project's own tool, on the files above
 
 
 # The contract.
@@ -181,15 +186,14 @@ def _module(step: _Next, path: Path) -> str:
             + f"\n\n\nSTEPS: Final{after.rstrip().removesuffix(')')}{entry}\n)\n"
         )
     lines = [
-        f'"""From version {step.old} to version {step.new}: {OPEN} what changed, in one sentence and a line for each rule."""',
+        f'"""From version {step.old} to version {step.new}: {OPEN} what changed, a line for each rule."""',
         "",
         "from typing import Final",
         "",
         *imports,
         "from eventkernel.upcasting import Step",
         "",
-        f"# {OPEN} add this module to STEPS and version {step.old}'s messages to EARLIER_MESSAGES in this package, once",
-        f"# the codec reads and writes version {step.new}; then take these lines out.",
+        f"# {OPEN} let the codec read and write version {step.new}, register the steps below, and take this line out.",
         "",
         "",
         *function,
@@ -225,9 +229,9 @@ def _golden(step: _Next) -> str:
     name = step.package(step.new) + "." + step.event_type
     return "\n".join(
         [
-            f"# {OPEN} one {name} as its writer says it, with every field, in the notation of",
-            "# eventkernel.testing.wire_text, written by hand and not by upcasting. Cases with a trap of their own get files",
-            f"# of their own: {step.event_type}.what-it-is.txt. `{SEAL}` makes the bytes. Then take these lines out.",
+            f"# {OPEN} one {name} as its writer says it, with every field.",
+            "# By hand and not by upcasting, in the notation of eventkernel.testing.wire_text. Cases with a trap of their own get",
+            f"# files of their own: {step.event_type}.what-it-is.txt. `{SEAL}` makes the bytes. Then take these lines out.",
             "",
         ]
     )
@@ -260,5 +264,5 @@ def test_whatever_version_{step.old}_said_can_be_read_and_the_rest_is_unknown(na
 
 
 def test_each_trap_of_the_change_has_a_test() -> None:
-    pytest.fail("{OPEN} one test for each rule of the change, and for what the older version allowed and nobody expects")
+    pytest.fail("{OPEN} one test for each rule of the change and each trap of the older version")
 '''

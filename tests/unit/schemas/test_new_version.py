@@ -90,9 +90,10 @@ def test_steps_of_every_event_are_formatted_and_read_what_was_written_before(
     (sources / "libs" / "eventkernel").symlink_to(ROOT / "libs" / "eventkernel")  # so that ruff knows whose it is
     for path in (*modules, *tests):
         ast.parse((sources / path).read_text())
-    ruff = [str(TOOLS / "ruff"), "check", "--config", str(ROOT / "pyproject.toml"), "--quiet", *modules, *tests]
-    done = subprocess.run(ruff, cwd=sources, capture_output=True, text=True, check=False, timeout=SECONDS_MAX)
-    assert done.returncode == 0, done.stdout
+    for check_of in (["check"], ["format", "--check"]):
+        ruff = [str(TOOLS / "ruff"), *check_of, "--config", str(ROOT / "pyproject.toml"), "--quiet", *modules, *tests]
+        done = subprocess.run(ruff, cwd=sources, capture_output=True, text=True, check=False, timeout=SECONDS_MAX)
+        assert done.returncode == 0, done.stdout
     program = f"""
 import importlib.util, pathlib
 for path in {modules!r}:
@@ -133,7 +134,7 @@ def test_the_check_names_everything_that_a_person_must_fill_in(context: EventCon
     name = f"{context.package}.v{newest + 1}.{event_type}"
     assert any(problem.startswith(f"{name} (") and problem.endswith("nothing reads it") for problem in problems)
     assert any(f"v{newest + 1}/{event_type}.txt" in problem for problem in problems)
-    assert len(left(sources)) == 6
+    assert len(left(sources)) == 6, left(sources)
     with pytest.raises(golden.SealRefused, match="not filled in yet"):
         golden.seal(sources)
 
