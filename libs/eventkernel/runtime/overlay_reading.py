@@ -51,19 +51,22 @@ class OverlaidReading:
                 return await self._below.get(view, tenant, key)
             values = await self._summed(layer, tenant, [key])
             return StoredRow(values[0], None, 0) if values else None
-        overlaid = layer.row(tenant, key)
-        if overlaid is not None and await self._holds(layer, {overlaid.stream: overlaid.version}):
-            return StoredRow(overlaid.values, overlaid.stream, overlaid.version)
-        row = await self._below.get(view, tenant, key)
-        if row is None or row.stream is None:
-            return row
-        standing = layer.standing(row.stream)
-        if standing is None or row.version > standing.version:
-            return row
-        if not await self._holds(layer, {row.stream: standing.version}):
-            return row
-        # The stream's rows are those folded from the pending events, and this key is no longer among them.
-        return None
+        while True:
+            overlaid = layer.row(tenant, key)
+            if overlaid is not None:
+                if await self._holds(layer, {overlaid.stream: overlaid.version}):
+                    return StoredRow(overlaid.values, overlaid.stream, overlaid.version)
+                if layer.row(tenant, key) is not overlaid:
+                    continue  # folded further meanwhile, or overtaken by the snapshot
+            row = await self._below.get(view, tenant, key)
+            if layer.row(tenant, key) is not overlaid:
+                continue  # its stream has become pending, or is no longer, while the store was asked
+            standing = None if row is None or row.stream is None else layer.standing(row.stream)
+            if row is None or row.stream is None or standing is None or row.version > standing.version:
+                return row
+            if await self._holds(layer, {row.stream: standing.version}):
+                # The stream's rows are those folded from the pending events, and this key is no longer among them.
+                return None
 
     async def select(self, view: View[Any, Any], query: Query) -> Sequence[StoredRow]:
         """A page. Pages follow one another as they do below: a row's place is decided by its own values alone."""
