@@ -21,6 +21,7 @@ from bootstrap.audit import audit
 from bootstrap.bench.catch_up import bare_upserts
 from bootstrap.bench.processes import server
 from bootstrap.cli.clients import operator
+from bootstrap.cli.stacking import with_local_stack
 from bootstrap.settings import load as load_settings
 from bootstrap.stores import Stores, open_stores
 from erx.eventlog.v1 import view_admin_service_pb2 as pb
@@ -55,19 +56,24 @@ class Asked:
     seen: dict[str, int] = field(default_factory=dict)
 
 
-def bench(directory: Path, *, as_json: bool) -> None:
-    """Measure and print; exit code 1 where a query failed, an answer went backwards, or anything differs at the end."""
+def bench(directory: Path, *, data: Path | None = None, as_json: bool) -> None:
+    """Measure and print; exit code 1 where a query failed, an answer went backwards, or anything differs at the end.
+
+    ``data`` is the folder of a local stack, to measure on that; else everything is embedded in a scratch folder.
+    """
     console = Console(stderr=True)
-    facts = asyncio.run(_measure(directory, console))
+    facts = asyncio.run(_measure(directory, data, console))
     typer.echo(json.dumps(facts, indent=2)) if as_json else Console().print(_table(facts))
     if facts["queries"]["failed"] or facts["queries"]["backwards"] or facts["differences"]:
         raise typer.Exit(1)
 
 
-async def _measure(directory: Path, console: Console) -> Facts:
+async def _measure(directory: Path, data: Path | None, console: Console) -> Facts:
     with tempfile.TemporaryDirectory(prefix="erx-bench-") as scratch:
-        folder = Path(scratch)
-        async with server("bootstrap", "serve", "--data", str(folder), *FREE) as serving:
+        folder = data or Path(scratch)
+        store = "embedded" if data is None else "stack"
+        settings = with_local_stack(load_settings(data_dir=folder, store=store))
+        async with server("bootstrap", "serve", "--data", str(folder), "--store", store, *FREE) as serving:
             commands, queries = serving.addresses["command"], serving.addresses["query"]
             asked, over = Asked(), asyncio.Event()
             async with channel(queries) as opened:
@@ -82,7 +88,7 @@ async def _measure(directory: Path, console: Console) -> Facts:
                 over.set()
                 await asyncio.gather(*asking)
                 commands_done = await importing
-                stores = await open_stores(load_settings(data_dir=folder))
+                stores = await open_stores(settings)
                 try:
                     console.print("[dim]the rest of the projection")
                     await _settled(stores)
@@ -91,7 +97,7 @@ async def _measure(directory: Path, console: Console) -> Facts:
                     found = await audit(stores)
                 finally:
                     await stores.close()
-        upserts = bare_upserts(folder / "bare.db", alone["events"])
+        upserts = bare_upserts(Path(scratch) / "bare.db", alone["events"])
     return {
         "commands": commands_done,
         "during_import": during,

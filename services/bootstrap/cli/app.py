@@ -336,12 +336,15 @@ def embedded(
 def bench_rebuild(
     directory: Annotated[Path, typer.Argument(help="A Synthea CSV export to import meanwhile.")],
     *,
+    data: Annotated[
+        Path | None, typer.Option(help="Use the stack that runs in this folder; else all is embedded.")
+    ] = None,
     as_json: AsJson = False,
 ) -> None:
     """Rebuilds of every view while an import runs, and of everything after it."""
     from bootstrap.bench.rebuild import bench as run
 
-    run(directory, as_json=as_json)
+    run(directory, data=data, as_json=as_json)
 
 
 @benches.command(name="stack")
