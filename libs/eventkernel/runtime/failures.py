@@ -7,12 +7,16 @@ the program it arose and at which event is told: who may read the event finds th
 from pathlib import PurePath
 
 from eventkernel.envelope import RecordedEvent
+from eventkernel.errors import UnknownSchemaVersion
 
 
 def told(error: BaseException, event: RecordedEvent) -> str:
-    """The error's type, the event's place, and the line of the program that raised it."""
+    """The error's type, the event's place, and the line of the program that raised it; how new an event may be, if it is too
+    new.
+    """
     what = f"{event.type} (schema version {event.schema_version}), {event.stream.name} version {event.version}"
-    return f"{type(error).__name__} at {what}{raised_in(error)}"
+    reach = f", this program reads up to {error.newest}" if isinstance(error, UnknownSchemaVersion) else ""
+    return f"{type(error).__name__} at {what}{reach}{raised_in(error)}"
 
 
 def raised_in(error: BaseException) -> str:
