@@ -230,8 +230,8 @@ def _golden(step: _Next) -> str:
     return "\n".join(
         [
             f"# {OPEN} one {name} as its writer says it, with every field.",
-            "# By hand and not by upcasting, in the notation of eventkernel.testing.wire_text. Cases with a trap of their own get",
-            f"# files of their own: {step.event_type}.what-it-is.txt. `{SEAL}` makes the bytes. Then take these lines out.",
+            "# By hand and not by upcasting, in the notation of eventkernel.testing.wire_text; take these lines out.",
+            f"# What is a trap gets a file of its own: {step.event_type}.what-it-is.txt. `{SEAL}` makes the bytes.",
             "",
         ]
     )

@@ -19,7 +19,7 @@ from prescriptions.queries.consistency import as_of_log, demand_of
 from prescriptions.queries.sources import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Sources
 from prescriptions.streams import CONTEXT, stream_of
 from prescriptions.views.record import NOTHING, follow
-from prescriptions.wire.events import NEWEST, decode_recorded
+from prescriptions.wire.events import decode_recorded, newest_of
 from prescriptions.wire.query_replies import history_entry_to, record_to
 
 EVENTS_MAX: Final = 500
@@ -62,7 +62,7 @@ async def fetch_history(
 
 async def _meant(store: EventStore, stream: StreamId, events: Sequence[RecordedEvent]) -> dict[int, Event]:
     """What events in older shapes mean where they stand, by version; that takes the stream up to them."""
-    older = [event.version for event in events if event.schema_version < NEWEST]
+    older = [event.version for event in events if event.schema_version < newest_of(event.type)]
     found: dict[int, Event] = {}
     known = None
     async for event in events_of(store, stream, up_to=max(older, default=0)):

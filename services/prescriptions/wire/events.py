@@ -22,6 +22,8 @@ from prescriptions.wire.content import content_from_event, content_to_event
 from prescriptions.wire.upcasters import EARLIER_MESSAGES, STEPS
 
 NEWEST = 3
+"""The generation that events are written in; an event that got another shape since is ahead of it (``newest_of``)."""
+
 PACKAGE = "erx.prescriptions.events"
 
 
@@ -232,6 +234,11 @@ def _error_from(m: lifecycle_pb2.PrescriptionEnteredInError) -> e.Event:
     return e.PrescriptionEnteredInError(w.reason_from(m.reason))
 
 
+def _version_of(message: type[Message]) -> int:
+    """A shape's version, which its package says."""
+    return int(message.DESCRIPTOR.file.package.rpartition(".v")[2])
+
+
 _Shape = tuple[type[Any], type[Message], Callable[[Any], Message], Callable[[Any], e.Event]]
 _SHAPES: tuple[_Shape, ...] = (
     (e.PrescriptionCreated, lifecycle_pb2.PrescriptionCreated, _created_to, _created_from),
@@ -255,12 +262,12 @@ _ENCODERS = {kind: encode for kind, _, encode, _ in _SHAPES}
 _READERS = {kind.__name__: (message, decode) for kind, message, _, decode in _SHAPES}
 
 MESSAGES: dict[tuple[str, int], type[Message]] = {
-    **{(kind.__name__, NEWEST): message for kind, message, _, _ in _SHAPES},
+    **{(kind.__name__, _version_of(message)): message for kind, message, _, _ in _SHAPES},
     **EARLIER_MESSAGES,
 }
 """The message of every shape that can be read: (type, schema version) → class."""
 
-UPCASTERS = Upcasters(newest=dict.fromkeys(_READERS, NEWEST), steps=STEPS)
+UPCASTERS = Upcasters(newest={name: _version_of(message) for name, (message, _) in _READERS.items()}, steps=STEPS)
 UPCASTERS.check(MESSAGES)
 
 
@@ -275,7 +282,8 @@ class PrescriptionEventCodec:
     def encode(self, event: e.Event) -> EncodedEvent:
         """The event in the newest shape, in deterministic field order."""
         message = _ENCODERS[type(event)](event)
-        return EncodedEvent(type(event).__name__, NEWEST, message.SerializeToString(deterministic=True))
+        name = type(event).__name__
+        return EncodedEvent(name, newest_of(name), message.SerializeToString(deterministic=True))
 
     def decode(self, event_type: str, schema_version: int, data: bytes) -> e.Event:
         """The domain event of bytes in any shape. Raises ``EventUnreadable``."""
@@ -325,6 +333,11 @@ def _domain(newest: Shape, schema_version: int) -> e.Event:
         raise
     except (ValueError, KeyError, ArithmeticError) as error:
         raise UpcastFailed(newest.type, version=schema_version, cause=repr(error)) from error
+
+
+def newest_of(event_type: str) -> int:
+    """The version in which an event is written; for one that is no longer written, that of the newest generation."""
+    return UPCASTERS.newest.get(event_type, NEWEST)
 
 
 def message_class(event_type: str, schema_version: int) -> type[Message]:

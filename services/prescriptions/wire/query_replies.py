@@ -16,7 +16,7 @@ from prescriptions.domain.table import TABLE
 from prescriptions.views.record import Happened, PrescriptionRecord, without_patient
 from prescriptions.views.supply import may_be_filled, pharmacy_key, refill_date, runs_out
 from prescriptions.wire import values as w
-from prescriptions.wire.events import NEWEST, PrescriptionEventCodec, message_class
+from prescriptions.wire.events import PrescriptionEventCodec, message_class, newest_of
 from prescriptions.wire.replies import dispense_to, prescription_to
 
 MESSAGES_MAX = 4_096
@@ -160,7 +160,7 @@ def history_entry_to(event: RecordedEvent, context: str, meant: Event | None = N
 
 def newest_shape(event: RecordedEvent, meant: Event | None = None) -> event_pb2.PrescriptionEvent:
     """The event as it would be written today, which is without a patient's details in clear."""
-    if event.schema_version == NEWEST:
+    if event.schema_version == newest_of(event.type):
         name, data = event.type, event.data
         _CODEC.decode(event.type, event.schema_version, data)
     else:
@@ -169,5 +169,5 @@ def newest_shape(event: RecordedEvent, meant: Event | None = None) -> event_pb2.
             decoded = replace(decoded, content=without_patient(decoded.content))
         encoded = _CODEC.encode(decoded)
         name, data = encoded.type, encoded.data
-    fields: dict[str, Any] = {_EVENT_FIELDS[name]: message_class(name, NEWEST).FromString(data)}
+    fields: dict[str, Any] = {_EVENT_FIELDS[name]: message_class(name, newest_of(name)).FromString(data)}
     return event_pb2.PrescriptionEvent(**fields)
