@@ -9,7 +9,7 @@ from eventkernel.ports import BusMessage, BusRecord, BusTail, EventPublisher, Ev
 from eventkernel_simulation.broker import SESSION_SECONDS, Broker
 from eventkernel_simulation.loop import Process
 
-PUBLISH_SECONDS = 4.0
+PUBLISH_SECONDS = 1.5
 RETRY_SECONDS = 0.2
 
 

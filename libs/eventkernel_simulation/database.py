@@ -13,6 +13,7 @@ from eventkernel.errors import StoreUnavailable
 from eventkernel.ids import StreamId
 from eventkernel.ports import (
     Checkpoint,
+    LaneHead,
     ParkedEvent,
     StreamChange,
     ViewCatalogue,
@@ -137,13 +138,13 @@ class SimulatedTransaction:
 
     @property
     def catalogue(self) -> ViewCatalogue:
-        """Not switched here; it is that of the tables as they are."""
-        raise StoreUnavailable("postgres", "generations are not part of this world")
+        """As committed, and as this transaction changes it."""
+        return _Catalogue(self)
 
     @property
     def notes(self) -> ViewNotes:
-        """No person notes anything here."""
-        raise StoreUnavailable("postgres", "notes are not part of this world")
+        """As committed, and as this transaction changes them."""
+        return _Notes(self)
 
     async def load(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, Checkpoint]:
         """The checkpoints, locked one after the other."""
@@ -154,36 +155,30 @@ class SimulatedTransaction:
 
     async def save(self, view: View[Any, Any], steps: Sequence[StreamChange]) -> None:
         """Kept for the commit: the checkpoints are locked, and stay where they are until then."""
-        await self._call()
-
-        async def write(tables: ViewTransaction) -> None:
-            await tables.save(view, steps)
-
-        self.writes.append(write)
+        await self.add(lambda tables: tables.save(view, steps))
 
     async def parked(
         self, view: View[Any, Any], streams: Sequence[StreamId]
     ) -> Mapping[StreamId, Sequence[ParkedEvent]]:
         """The lanes."""
-        await self._call()
-        return await self._read(lambda tables: tables.parked(view, streams))
+        return await self.ask(lambda tables: tables.parked(view, streams))
 
     async def park(self, view: View[Any, Any], events: Sequence[ParkedEvent]) -> None:
         """Kept for the commit."""
-        await self._call()
-
-        async def write(tables: ViewTransaction) -> None:
-            await tables.park(view, events)
-
-        self.writes.append(write)
+        await self.add(lambda tables: tables.park(view, events))
 
     async def unpark(self, view: View[Any, Any], stream: StreamId, up_to: int) -> None:
         """Kept for the commit."""
+        await self.add(lambda tables: tables.unpark(view, stream, up_to))
+
+    async def ask(self, read: Callable[[ViewTransaction], Awaitable[T]]) -> T:
+        """Read what is committed, and what this transaction has written itself."""
         await self._call()
+        return await self._read(read)
 
-        async def write(tables: ViewTransaction) -> None:
-            await tables.unpark(view, stream, up_to)
-
+    async def add(self, write: Write) -> None:
+        """Keep something for the commit."""
+        await self._call()
         self.writes.append(write)
 
     async def commit(self) -> None:
@@ -215,7 +210,6 @@ class SimulatedTransaction:
             raise StoreUnavailable("postgres", "the connection was lost")
 
     async def _read(self, read: Callable[[ViewTransaction], Awaitable[T]]) -> T:
-        """From what is committed, and what this transaction has written itself."""
         tables = self._database.tables
         if not self.writes:
             async with tables.transaction() as committed:
@@ -232,6 +226,41 @@ class SimulatedTransaction:
 
 class _ThrownAway(Exception):
     """Ends a trial without a trace of it."""
+
+
+class _Catalogue:
+    """``ViewCatalogue`` of a transaction. Nobody switches generations here, so that they are not locked."""
+
+    def __init__(self, transaction: SimulatedTransaction) -> None:
+        self._transaction = transaction
+
+    async def active(self, view: View[Any, Any]) -> int:
+        return await self._transaction.ask(lambda tables: tables.catalogue.active(view))
+
+    async def activate(self, view: View[Any, Any], generation: int) -> None:
+        await self._transaction.add(lambda tables: tables.catalogue.activate(view, generation))
+
+    async def behind(self, ahead: View[Any, Any], view: View[Any, Any], streams_max: int) -> Sequence[StreamId]:
+        return await self._transaction.ask(lambda tables: tables.catalogue.behind(ahead, view, streams_max))
+
+    async def lanes(self, view: View[Any, Any], tenant: str, after: str, lanes_max: int) -> Sequence[LaneHead]:
+        return await self._transaction.ask(lambda tables: tables.catalogue.lanes(view, tenant, after, lanes_max))
+
+    async def drop(self, view: View[Any, Any]) -> None:
+        await self._transaction.add(lambda tables: tables.catalogue.drop(view))
+
+
+class _Notes:
+    """``ViewNotes`` of a transaction."""
+
+    def __init__(self, transaction: SimulatedTransaction) -> None:
+        self._transaction = transaction
+
+    async def put(self, view: View[Any, Any], kind: str, key: str, body: bytes) -> None:
+        await self._transaction.add(lambda tables: tables.notes.put(view, kind, key, body))
+
+    async def all(self, view: View[Any, Any], kind: str) -> Mapping[str, bytes]:
+        return await self._transaction.ask(lambda tables: tables.notes.all(view, kind))
 
 
 class SimulatedViewStore:

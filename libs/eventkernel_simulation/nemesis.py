@@ -51,7 +51,7 @@ class Nemesis:
             case "cassandra stalls":
                 ground.cluster.stall(lasting)
             case "kafka crashes":
-                ground.broker.crash(lasting / 2)
+                ground.broker.crash(lasting)
             case "kafka forgets offsets":
                 ground.broker.forget_commits()
             case "postgres crashes":

@@ -1,7 +1,7 @@
 """One schedule's world and weather, drawn from its seed: few things at a time, each time others."""
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from random import Random
 
 RATES: Mapping[str, tuple[float, float]] = {
@@ -101,11 +101,14 @@ def plan_of(seed: int) -> Plan:
     count: Callable[..., int] = draw.randint
     share = draw.choice((0.0, 0.15, 0.4, 0.7))
     rates = {name: draw.uniform(*bounds) for name, bounds in RATES.items() if draw.random() < share}
-    if draw.random() < 0.08:
-        rates |= dict.fromkeys(draw.sample(STORMS, 2), 0.25)
+    storm = draw.random()
+    if storm < 0.1:
+        rates |= dict.fromkeys(draw.sample(STORMS, 2), 0.45 if storm < 0.06 else 0.25)
+    elif storm < 0.15:
+        rates |= {"produce.lost": 0.3, "produce.unacknowledged": 0.3}
     blows = tuple(draw.sample(BLOWS, count(0, 4)))
     deep = draw.random() < 0.4
-    return Plan(
+    plan = Plan(
         nodes=draw.choice((APART, TOGETHER, MIXED)),
         streams=1 if deep else count(1, 3),
         clients=count(1, 2) if deep else count(1, 3),
@@ -121,7 +124,7 @@ def plan_of(seed: int) -> Plan:
         grace_seconds=one(0.0, 0.02, 0.5),
         scan_seconds=one(0.0, 1.0, 3.0) if deep else one(0.0, 0.3),
         gather_seconds=one(0.0, 0.0, 0.1),
-        cursor_seconds=one(0.0, 0.0, 0.2),
+        cursor_seconds=one(0.0, 0.2, 0.5) if deep else one(0.0, 0.0, 0.2),
         events_max=draw.choice((1, 2, 100)) if deep else draw.choice((1, 5, 100)),
         cursors_behind_max=draw.choice((2, 5_000)),
         batch_commands_max=count(1, 2) if deep else count(1, 4),
@@ -132,4 +135,18 @@ def plan_of(seed: int) -> Plan:
         rates=rates,
         blows=blows,
         blow_seconds=one(0.3, 1.0, 2.5),
+    )
+    return _at_the_edge(plan, draw) if draw.random() < 0.15 else plan
+
+
+def _at_the_edge(plan: Plan, draw: Random) -> Plan:
+    """Intervals as short as the trips: who is late, who rests and who writes is decided at the same moment."""
+    return replace(
+        plan,
+        nodes=draw.choice((TOGETHER, MIXED)),
+        slow=0.3,
+        think_seconds=0.2,
+        rest_seconds=draw.choice((0.02, 0.1)),
+        grace_seconds=draw.choice((0.0, 0.02)),
+        cursor_seconds=draw.choice((0.0, 0.3)),
     )
