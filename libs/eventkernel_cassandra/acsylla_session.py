@@ -36,6 +36,10 @@ NOT_EXECUTED = (
 )
 
 
+COALESCE_MICROSECONDS = 1_000
+"""How long the driver's thread, once it was woken, waits for more to send. The first request after a pause does not wait."""
+
+
 class AcsyllaSession:
     """``CqlSession``. Prepares every statement at its first use, with the consistency of its kind."""
 
@@ -136,6 +140,7 @@ async def open_acsylla_session(settings: ConnectionSettings) -> AcsyllaSession:
         constant_reconnect_delay_ms=int(settings.reconnect_delay_seconds * 1000),
         exponential_reconnect_base_delay_ms=None,  # its default would take the place of the constant delay
         exponential_reconnect_max_delay_ms=None,
+        coalesce_delay_us=COALESCE_MICROSECONDS,
         retry_policy="fallthrough",  # the default one retries, and a retried conditional write lies about its outcome
         speculative_execution_policy=None,
         log_level="critical",  # what matters comes back as an error of a call

@@ -123,7 +123,7 @@ class Relay:
                 began = self._clock.now()
                 published = 0
                 try:
-                    published = await self._round()
+                    published = await self.publish_once()
                     await self._report()
                     backoff = 0.0
                 except KernelError as error:
@@ -153,15 +153,19 @@ class Relay:
     async def run_once(self) -> int:
         """One round over the shards held, and its cursors: gives the number of events whose cursor moved."""
         try:
-            await self._round()
+            await self.publish_once()
         except KernelError:
             with contextlib.suppress(KernelError):
                 await self._cursors.settled()
             raise
+        return await self.settle()
+
+    async def settle(self) -> int:
+        """Wait for the cursors on their way: gives the number of events that cursors moved over since this was last asked."""
         return await self._cursors.settled()
 
-    async def _round(self) -> int:
-        """Publish what waits and leave the cursors to move by themselves: gives the number of events that are on the bus."""
+    async def publish_once(self) -> int:
+        """One round that leaves its cursors to move by themselves: gives the number of events that it brought onto the bus."""
         await self._cursors.room()
         await self._renew_leases()
         pending = [

@@ -7,7 +7,7 @@ many events, from its events and from a snapshot). The settings are those of the
 import asyncio
 import sys
 import time
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from typing import Any
 from uuid import uuid4
 
@@ -17,11 +17,12 @@ from bootstrap.bench.samples import many
 from bootstrap.settings import Settings, load
 from bootstrap.stack_stores import contact_points
 from bootstrap.stores import SOURCE, TOPIC, Stores, open_stores
-from eventkernel.ports import Appended, Position
+from eventkernel.ports import Appended, Position, StreamChange
 from eventkernel.ports.event_store import ENTRIES_MAX
 from eventkernel.runtime.projector import Projector, ProjectorSettings
 from eventkernel.runtime.relay import Relay, RelaySettings
 from eventkernel.runtime.repository import Repository
+from eventkernel.view import View
 from eventkernel_cassandra.connect import open_session
 from eventkernel_cassandra.settings import ConnectionSettings, Reach
 from eventkernel_cassandra.statements import statements_of
@@ -39,10 +40,13 @@ Facts = dict[str, Any]
 
 
 async def relay(settings: Settings, stores: Stores, events: int) -> Facts:
-    """Publish everything that waits; a first small round connects and does not count."""
+    """Publish everything that waits and move all cursors; a first small round connects and does not count."""
     warm = _relay(settings, stores, WARM_UP_EVENTS)
     moved = await warm.run_once()
-    facts = await _until(events - moved, _relay(settings, stores, settings.relay_events_max).run_once, Meter())
+    worker, meter = _relay(settings, stores, settings.relay_events_max), Meter()
+    await _until(events - moved, worker.publish_once, meter)
+    await worker.settle()
+    facts = meter.facts(events - moved)
     await stores.leases.release(OWNER)
     waiting = (await stores.outbox.depth()).events
     if waiting:
@@ -68,6 +72,7 @@ def _relay(settings: Settings, stores: Stores, events_max: int) -> Relay:
 async def projector(settings: Settings, stores: Stores, events: int) -> Facts:
     """Fold everything on the bus; the clock begins when the group has given the first records, which do not count."""
     await stores.views.prepare(VIEWS)
+    rows = Rows()
     worker = Projector(
         VIEWS,
         stores.subscribe(),
@@ -76,6 +81,7 @@ async def projector(settings: Settings, stores: Stores, events: int) -> Facts:
         decode=decode_recorded,
         clock=stores.clock,
         settings=ProjectorSettings(records_max=settings.projector_records_max),
+        on_folded=rows.saw,
     )
     first = 0
     joined = time.perf_counter()
@@ -83,8 +89,21 @@ async def projector(settings: Settings, stores: Stores, events: int) -> Facts:
         first = await worker.run_once()
         if time.perf_counter() - joined > SECONDS_MAX:
             raise RuntimeError("the group got no partition")
+    rows.written = 0
     facts = await _until(events - first, worker.run_once, Meter())
-    return facts | {"views": len(VIEWS)}
+    return facts | {"views": len(VIEWS), "rows": rows.written}
+
+
+class Rows:
+    """Counts what a projector writes: rows of views, each once a batch, and the checkpoints beside them."""
+
+    def __init__(self) -> None:
+        self.written = 0
+
+    def saw(self, view: View[Any, Any], steps: Sequence[tuple[StreamChange, Any]]) -> None:
+        """These were committed."""
+        keys = {(step.stream.tenant, change.key) for step, _ in steps for change in step.changes}
+        self.written += len(steps) + len(keys)
 
 
 async def _until(events: int, work: Callable[[], Awaitable[int]], meter: Meter) -> Facts:

@@ -39,7 +39,11 @@ Facts = dict[str, Any]
 Tell = Callable[[str], None]
 
 
-def bench(*, seconds: float, data: Path | None, as_json: bool, chart_file: Path | None) -> None:
+NEEDS = {"a": "", "b": "", "c": "b", "d": "bc", "e": "", "f": "", "g": "bcd"}
+"""The parts, and those whose data each stands on."""
+
+
+def bench(*, seconds: float, data: Path | None, only: str, as_json: bool, chart_file: Path | None) -> None:
     """Measure and print; nothing is asserted."""
     console = Console(stderr=True)
     logs.configure(load_settings(log_level="error"))
@@ -52,7 +56,7 @@ def bench(*, seconds: float, data: Path | None, as_json: bool, chart_file: Path 
 
     try:
         with ground(data, tell) as found:
-            facts = asyncio.run(_Run(found, seconds, tell).all())
+            facts = asyncio.run(_Run(found, seconds, tell).parts(only))
     except (LocalStackError, SettingsError) as error:
         typer.secho(f"bench: {error}", err=True, fg="red")
         raise typer.Exit(1) from error
@@ -76,19 +80,28 @@ class _Run:
         self._rows: dict[str, Facts] = {}
         self._events = 0
 
-    async def all(self) -> Facts:
-        """Every part."""
+    async def parts(self, only: str) -> Facts:
+        """These parts with those they stand on; without a choice every part."""
+        wanted = set(only or NEEDS).union(*(NEEDS[part] for part in only))
         before = machine(self._ground)
         await prepare(self._ground)
-        await self._appends()
+        works = {
+            "a": self._appends,
+            "b": self._both_commands,
+            "c": self._relay,
+            "d": self._projector,
+            "g": self._queries,
+            "e": self._visible,
+            "f": self._aggregate,
+        }
+        for part, work in works.items():
+            if part in wanted:
+                await work()
+        return finished(self._rows, before, self._seconds)
+
+    async def _both_commands(self) -> None:
         for workers in (1, 2):
             await self._commands(workers)
-        await self._relay()
-        await self._projector()
-        await self._queries()
-        await self._visible()
-        await self._aggregate()
-        return finished(self._rows, before, self._seconds)
 
     async def _part(self, name: str, text: str, work: Any) -> Facts:
         """Run one part and keep its facts with what the machine did meanwhile."""
@@ -159,7 +172,15 @@ class _Run:
     async def _projector(self) -> None:
         words = ("upserts", self._dsn, str(self._seconds))
         await self._part("upserts", "bare batched upserts", child(f"{MODULE}.raw_rows", *words))
-        await self._part("projector", f"projector, {self._events:,} events", self._moved("projector"))
+        facts = await self._part("projector", f"projector, {self._events:,} events", self._moved("projector"))
+        rows = facts["rows"]
+        self._rows["projector rows"] = {
+            "operations": rows,
+            "seconds": facts["seconds"],
+            "per_second": rows / facts["seconds"],
+            "cpu_us": facts["cpu_us"] * facts["operations"] / rows,
+            "peak_mib": facts["peak_mib"],
+        }
 
     async def _queries(self) -> None:
         words = ("selects", self._dsn, str(self._seconds))

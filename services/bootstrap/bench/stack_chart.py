@@ -13,7 +13,7 @@ OWN = ("commands", "relay", "projector", "whole way", "visible", "load events", 
 
 def chart(facts: dict[str, Any]) -> str:
     """The rates of all measures."""
-    rows = [(part, name, text, facts["rows"][name]) for part, name, text in PARTS]
+    rows = [(part, name, text, facts["rows"][name]) for part, name, text in PARTS if name in facts["rows"]]
     top = max(row["per_second"] for *_, row in rows)
     decades = math.ceil(math.log10(max(top, 10)))
     shapes = []

@@ -91,6 +91,7 @@ def _ground(stack: Stack, folder: Path, *, own: bool) -> Ground:
         consumer_group=name,
         command_address="127.0.0.1:0",
         query_address="127.0.0.1:0",
+        queue_seconds_max=0,  # a load that is all the machine can take must not be refused
         log_level="error",
     )
     return Ground(settings, name, stack, own)

@@ -347,6 +347,12 @@ def bench_rebuild(
     run(directory, data=data, as_json=as_json)
 
 
+def _parts(value: str) -> str:
+    if not set(value) <= set("abcdefg"):
+        raise typer.BadParameter("letters of a to g")
+    return value
+
+
 @benches.command(name="stack")
 def bench_stack(
     *,
@@ -354,13 +360,16 @@ def bench_stack(
     data: Annotated[
         Path | None, typer.Option(help="Use the stack that runs in this folder, which must hold no events yet.")
     ] = None,
+    only: Annotated[
+        str, typer.Option(metavar="PARTS", help="These parts, as ae or f, with those they stand on.", callback=_parts)
+    ] = "",
     chart: Annotated[Path | None, typer.Option(metavar="FILE.svg", help="Also draw the rates.")] = None,
     as_json: AsJson = False,
 ) -> None:
     """The real stack, on servers of its own: appends, commands, relay, views, loads and queries beside the bare drivers."""
     from bootstrap.bench.stack import bench as run
 
-    run(seconds=seconds, data=data, as_json=as_json, chart_file=chart)
+    run(seconds=seconds, data=data, only=only, as_json=as_json, chart_file=chart)
 
 
 def main() -> None:

@@ -5,7 +5,7 @@ import pytest
 
 from bootstrap.bench.stack import per_event, together
 from bootstrap.bench.stack_chart import chart
-from bootstrap.bench.stack_report import PARTS, finished, target
+from bootstrap.bench.stack_report import PARTS, finished, table, target
 
 MACHINE = {"processors": 4, "load_before": 1.0, "python": "3.11", "servers": {"cassandra": "5.0.6"}, "clients": {}}
 
@@ -44,6 +44,15 @@ def test_every_target_says_what_was_wanted_found_and_reached(facts: dict[str, An
         ("f", "≤ 10"): True,
         ("f", "≤ 1"): False,
     }
+
+
+def test_of_some_parts_alone_there_are_rows_ratios_and_targets_of_these() -> None:
+    rows = {name: row(1_000.0) for part, name, _ in PARTS if part in "ef"}
+    found = finished(rows, MACHINE, 5.0)
+    assert {target["part"] for target in found["targets"]} == {"e", "f"}
+    assert [name for name, facts in found["rows"].items() if "ratio" in facts] == ["load events", "load snapshot"]
+    assert ET.fromstring(chart(found)) is not None
+    assert table(found).row_count == len(rows)
 
 
 def test_a_target_is_reached_at_its_very_limit() -> None:
