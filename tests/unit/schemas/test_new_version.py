@@ -94,13 +94,14 @@ def test_steps_of_every_event_are_formatted_and_read_what_was_written_before(
         ruff = [str(TOOLS / "ruff"), *check_of, "--config", str(ROOT / "pyproject.toml"), "--quiet", *modules, *tests]
         done = subprocess.run(ruff, cwd=sources, capture_output=True, text=True, check=False, timeout=SECONDS_MAX)
         assert done.returncode == 0, done.stdout
+    made_now = set(context.upcasters.newest.items())
     program = f"""
 import importlib.util, pathlib
 for path in {modules!r}:
     spec = importlib.util.spec_from_file_location("made", path)
     module = importlib.util.module_from_spec(spec)
     spec.loader.exec_module(module)
-    for step in module.STEPS:
+    for step in (step for step in module.STEPS if (step.type, step.version) in {made_now!r}):
         kind = step.upcast.__annotations__["m"]
         files = sorted(pathlib.Path("{context.golden}").glob(f"v{{step.version}}/{{step.type}}*.binpb"))
         assert files, step
