@@ -69,6 +69,15 @@ class Metrics:
         self.overlay_degraded = Counter(
             "erx_overlay_degraded_total", "Overlays refused, too much being pending", registry=r
         )
+        self.audit_findings = Gauge(
+            "erx_audit_findings", "What the last audit found, by what it lacks", ["lack"], registry=r
+        )
+        self.audit_healed = Counter("erx_audit_healed_total", "Findings put right from the journal", registry=r)
+        self.audit_streams = Gauge("erx_audit_streams", "Streams compared by the last audit", registry=r)
+        self.audit_at = Gauge("erx_audit_timestamp_seconds", "When the last audit ended", registry=r)
+        self.audit_oldest = Gauge(
+            "erx_audit_oldest_timestamp_seconds", "When the oldest was recorded that it found; 0: none", registry=r
+        )
         self.watchers = Gauge("erx_watchers", "Watches in progress", registry=r)
         self.webhook_taken = Counter("erx_webhook_taken_total", "Events taken for endpoints", registry=r)
         self.webhook_attempts = Counter("erx_webhook_attempts_total", "POSTs by outcome", ["outcome"], registry=r)

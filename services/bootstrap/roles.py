@@ -7,6 +7,7 @@ import socket
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 
+from bootstrap.audit_role import audit_loop
 from bootstrap.measured import MeasuredEventStore, MeasuredOutbox
 from bootstrap.metrics import (
     AggregateCacheMetrics,
@@ -78,6 +79,7 @@ def components(process: Process, names: list[str]) -> list[Component]:
         "view lag": view_lag,
         "relay": relay,
         "sweep": sweep,
+        "audit": audit_loop,
         "overlay": overlay,
         "query": query_server,
         "command": command_server,
@@ -89,6 +91,8 @@ def components(process: Process, names: list[str]) -> list[Component]:
         wanted.add("view lag")
     if "relay" in names and process.stores.sweep is not None:
         wanted.add("sweep")
+    if "relay" in names and process.settings.audit_seconds:
+        wanted.add("audit")
     return [makers[name](process) for name in makers if name in wanted]
 
 

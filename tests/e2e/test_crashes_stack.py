@@ -1,4 +1,4 @@
-"""Every crash point on Cassandra, Kafka and PostgreSQL: killed or frozen exactly there, nothing is lost, doubled or reordered."""
+"""Every crash point on Cassandra, Kafka and PostgreSQL: stopped exactly there, nothing is lost, doubled or reordered."""
 
 from collections.abc import Iterator
 

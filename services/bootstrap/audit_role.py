@@ -1,0 +1,72 @@
+"""The audit as a part of the relay's process: everything is compared now and then, slowly, and healed."""
+
+import asyncio
+import logging
+import random
+from collections.abc import Coroutine
+from typing import TYPE_CHECKING, Any
+
+from bootstrap.audit import auditor
+from eventkernel.errors import KernelError
+from eventkernel.runtime.auditing import AuditPace, Report
+from eventkernel.runtime.components import Component, LoopComponent
+from eventkernel.runtime.waiting import first_of
+
+if TYPE_CHECKING:
+    from bootstrap.roles import Process
+
+_log = logging.getLogger(__name__)
+
+
+def audit_loop(process: "Process") -> Component:
+    """Begins at some time within the first interval, so that relays that start together do not all read at once."""
+    settings, clock = process.settings, process.stores.clock
+    looking = auditor(process.stores, pace=AuditPace(pause_seconds=settings.audit_pause_seconds))
+
+    async def run(stop: asyncio.Event) -> None:
+        pause = settings.audit_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - to spread the work
+        while not stop.is_set():
+            await first_of(stop.wait(), clock.sleep(pause))
+            pause = settings.audit_seconds
+            if stop.is_set():
+                return
+            try:
+                report = await interrupted_by(stop, looking.look())
+                if report is None:
+                    return
+                tell(process, report)
+                if settings.audit_heals:
+                    await looking.heal(report)
+                    process.metrics.audit_healed.inc(len(report.healed))
+            except KernelError as error:
+                if not error.retriable:
+                    raise
+                _log.warning("audit failed, tried again at the next: %s", error)
+
+    return LoopComponent("audit", run, process.failed)
+
+
+def tell(process: "Process", report: Report) -> None:
+    """Into the log and the metrics: what is merely behind is no loss as long as it does not stay."""
+    metrics, counts = process.metrics, report.counts
+    metrics.audit_streams.set(report.streams)
+    metrics.audit_at.set(process.stores.clock.now().timestamp())
+    metrics.audit_findings.clear()
+    for lack, count in counts.items():
+        metrics.audit_findings.labels(lack).set(count)
+    since = [finding.since.timestamp() for finding in report.findings if finding.since is not None]
+    metrics.audit_oldest.set(min(since, default=0))
+    for finding in report.findings:
+        (_log.warning if finding.healable or "behind" in finding.lack.value else _log.error)("audit: %s", finding)
+
+
+async def interrupted_by(stop: asyncio.Event, looking: Coroutine[Any, Any, Report]) -> Report | None:
+    """What comes of it, or None where the process is asked to end first."""
+    task, asked = asyncio.ensure_future(looking), asyncio.ensure_future(stop.wait())
+    try:
+        await asyncio.wait({task, asked}, return_when=asyncio.FIRST_COMPLETED)
+        return task.result() if task.done() else None
+    finally:
+        for one in (task, asked):
+            one.cancel()
+        await asyncio.gather(task, asked, return_exceptions=True)
