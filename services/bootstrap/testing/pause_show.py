@@ -16,6 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from random import Random
 from typing import TYPE_CHECKING, Any
+from uuid import uuid4
 
 import grpc
 
@@ -88,12 +89,12 @@ class Writer:
     """Writes for patients of its own, so that it knows what every answer about them has to be."""
 
     def __init__(self, number: int, people: Caller, seen: Seen, size: Size, random: Random) -> None:
-        self._number = number
         self._people = people
         self._seen = seen
         self._asks = number < size.askers
         self._patience = size.patience_seconds
         self._random = random
+        self._name = f"patient-{uuid4().hex[:12]}"  # a store may have been shown on before
         self._patients = 0
         self._known: dict[str, int] = {}
         self._drafts: list[Any] = []
@@ -102,7 +103,7 @@ class Writer:
     @property
     def patient(self) -> str:
         """The one written for just now."""
-        return f"patient-{self._number}-{self._patients}"
+        return f"{self._name}-{self._patients}"
 
     @property
     def token(self) -> bytes:
@@ -154,6 +155,9 @@ class Writer:
                 self._patience, method, token=self.token, consistency=OVERLAY, **fields
             )
         except RemoteError as error:
+            if error.code is grpc.StatusCode.NOT_FOUND:
+                self._seen.wrong.append(f"{method} {fields}: {error}")
+                return None
             if error.reason not in WAITED and error.code is not grpc.StatusCode.DEADLINE_EXCEEDED:
                 raise
             self._seen.waited += 1

@@ -5,6 +5,7 @@ from collections.abc import AsyncGenerator, Mapping, Sequence
 from datetime import date, timedelta
 from typing import Any, Final
 
+from erx.eventlog.v1 import consistency_pb2
 from erx.prescriptions.v1 import statistics_pb2
 from eventkernel.errors import InvalidCommand
 from eventkernel.filters import All, Eq, Filter, Order, Query, Range, Row
@@ -95,12 +96,12 @@ async def stream_statistics(
     known: statistics_pb2.FetchStatisticsResponse | None = None
     while True:
         answer = await fetch_statistics(sources, call, asked)
-        bare = statistics_pb2.FetchStatisticsResponse()
-        bare.CopyFrom(answer)
-        bare.ClearField("as_of")
-        if bare != known:
-            known = bare
-            yield statistics_pb2.StreamStatisticsResponse(statistics=answer)
+        made = consistency_pb2.Freshness()
+        made.CopyFrom(answer.as_of)
+        answer.ClearField("as_of")
+        if answer != known:
+            known = answer
+            yield statistics_pb2.StreamStatisticsResponse(as_of=made, statistics=answer)
         await sources.clock.sleep(interval)
 
 

@@ -119,19 +119,25 @@ class StreamStatisticsResponse(_message.Message):
 
     DESCRIPTOR: _descriptor.Descriptor
 
+    AS_OF_FIELD_NUMBER: _builtins.int
     STATISTICS_FIELD_NUMBER: _builtins.int
     @_builtins.property
+    def as_of(self) -> _consistency_pb2.Freshness:
+        """As of when the answer is."""
+
+    @_builtins.property
     def statistics(self) -> Global___FetchStatisticsResponse:
-        """All of them, not what is different."""
+        """All of them, not what is different; `as_of` is said above."""
 
     def __init__(
         self,
         *,
+        as_of: _consistency_pb2.Freshness | None = ...,
         statistics: Global___FetchStatisticsResponse | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["statistics", b"statistics"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "statistics", b"statistics"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["statistics", b"statistics"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["as_of", b"as_of", "statistics", b"statistics"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -157,8 +157,8 @@ async def test_a_stream_sends_the_statistics_and_again_when_they_have_changed(li
     request = s.StreamStatisticsRequest(interval=Duration(nanos=100_000_000))
     async with live_side.served() as stub, asyncio.timeout(SECONDS):
         call = stub.StreamStatistics(request, metadata=call_metadata())
-        first = (await call.read()).statistics
-        assert (first.totals.prescriptions, first.as_of.view) == (1, "prescription_stats")
+        first = await call.read()
+        assert (first.statistics.totals.prescriptions, first.as_of.view) == (1, "prescription_stats")
         await live_side.told(2, issued())
         second = (await call.read()).statistics
         assert second.totals.prescriptions == 2
