@@ -202,8 +202,8 @@ class SimulatedStore:
     def _select_snapshot_versions(self, key: str, limit: int) -> list[Row]:
         return [(version,) for version in sorted(self.snapshots[key], reverse=True)[:limit]]
 
-    def _delete_snapshots_before(self, key: str, version: int) -> None:
-        for older in [kept for kept in self.snapshots[key] if kept < version]:
+    def _delete_snapshots_between(self, key: str, above: int, version: int) -> None:
+        for older in [kept for kept in self.snapshots[key] if above < kept < version]:
             del self.snapshots[key][older]
 
     def _delete_snapshots(self, key: str) -> None:

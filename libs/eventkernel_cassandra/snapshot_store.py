@@ -56,11 +56,11 @@ class CassandraSnapshotStore:
                 limit *= 2  # a page full of streams of one token
             at_token |= {row[1] for row in rows if row[0] == token}
 
-    async def prune(self, stream: StreamId, newest: int) -> None:
+    async def prune(self, stream: StreamId, newest: int, *, above: int = 0) -> None:
         """Delete the range below the oldest that stays. Reads go from the newest on and never meet what was deleted."""
         rows = await self._session.read(self._statements.select_snapshot_versions, [stream.key, newest])
-        if len(rows) == newest:
-            await self._write(self._statements.delete_snapshots_before, [stream.key, rows[-1][0]])
+        if len(rows) == newest and rows[-1][0] > above + 1:
+            await self._write(self._statements.delete_snapshots_between, [stream.key, above, rows[-1][0]])
 
     async def drop(self, stream: StreamId) -> None:
         """Delete the stream's partition."""

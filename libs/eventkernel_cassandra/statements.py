@@ -151,8 +151,8 @@ class Statements:
             "select_snapshot_versions",
             "SELECT version FROM {ks}.snapshots WHERE stream = ? ORDER BY version DESC LIMIT ?",
         )
-        self.delete_snapshots_before = write(
-            "delete_snapshots_before", "DELETE FROM {ks}.snapshots WHERE stream = ? AND version < ?"
+        self.delete_snapshots_between = write(
+            "delete_snapshots_between", "DELETE FROM {ks}.snapshots WHERE stream = ? AND version > ? AND version < ?"
         )
         self.delete_snapshots = write("delete_snapshots", "DELETE FROM {ks}.snapshots WHERE stream = ?")
 

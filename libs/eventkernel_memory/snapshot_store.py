@@ -28,11 +28,12 @@ class MemorySnapshotStore:
             if tenant in (None, stream.tenant):
                 yield stream
 
-    async def prune(self, stream: StreamId, newest: int) -> None:
+    async def prune(self, stream: StreamId, newest: int, *, above: int = 0) -> None:
         """Forget the lower versions."""
         kept = self._snapshots.get(stream, {})
         for version in sorted(kept)[:-newest]:
-            del kept[version]
+            if version > above:
+                del kept[version]
 
     async def drop(self, stream: StreamId) -> None:
         """Forget the stream's."""

@@ -21,7 +21,7 @@ SAVE = """
 """
 SELECT_STREAMS = "SELECT DISTINCT key FROM snapshots WHERE key > ? AND key < ? ORDER BY key LIMIT ?"
 PRUNE = """
-    DELETE FROM snapshots WHERE key = ? AND version <=
+    DELETE FROM snapshots WHERE key = ? AND version > ? AND version <=
         (SELECT version FROM snapshots WHERE key = ? ORDER BY version DESC LIMIT 1 OFFSET ?)
 """
 DROP = "DELETE FROM snapshots WHERE key = ?"
@@ -64,9 +64,9 @@ class SqliteSnapshotStore:
                 return
             after = page[-1]
 
-    async def prune(self, stream: StreamId, newest: int) -> None:
+    async def prune(self, stream: StreamId, newest: int, *, above: int = 0) -> None:
         """Delete the rows of lower versions."""
-        await self._database.write(lambda c: c.execute(PRUNE, (stream.key, stream.key, newest)).rowcount)
+        await self._database.write(lambda c: c.execute(PRUNE, (stream.key, above, stream.key, newest)).rowcount)
 
     async def drop(self, stream: StreamId) -> None:
         """Delete the stream's rows."""

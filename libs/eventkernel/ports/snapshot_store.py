@@ -32,8 +32,11 @@ class SnapshotStore(Protocol):
     def streams(self, *, tenant: str | None = None) -> AsyncIterator[StreamId]:
         """Every stream (of a tenant) that has a snapshot, once, in an order of the store's own. It reads all there are."""
 
-    async def prune(self, stream: StreamId, newest: int) -> None:
-        """Forget all but the so many newest snapshots of a stream (1 at least). Called behind replies, as ``save`` is."""
+    async def prune(self, stream: StreamId, newest: int, *, above: int = 0) -> None:
+        """Forget all but the so many newest snapshots of a stream (1 at least); those at ``above`` and below stay too.
+
+        Called behind replies, as ``save`` is.
+        """
 
     async def drop(self, stream: StreamId) -> None:
         """Forget every snapshot of a stream."""

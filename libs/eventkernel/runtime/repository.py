@@ -76,16 +76,27 @@ class Repository(Generic[E, S]):
     async def at_time(self, stream: StreamId, moment: datetime, *, recorded: bool = False) -> Aggregate[S]:
         """The aggregate as of an effective (or, with ``recorded``, a recorded) time, inclusive.
 
-        Neither time runs backwards within a stream, so the answer is a prefix of it.
+        Neither time runs backwards within a stream, so the answer is a prefix of it: of a long stream its end is searched for
+        by halves, and folded from a snapshot before it.
         """
-        aggregate = self.empty(stream)
+
+        def is_later(event: RecordedEvent) -> bool:
+            return (event.meta.recorded_at if recorded else event.meta.occurred_at) > moment
+
+        first = await self._store.load(stream, events_max=PAGE_EVENTS_MAX)
+        if len(first.events) < PAGE_EVENTS_MAX or is_later(first.events[-1]):
+            return self._evolve(self.empty(stream), [event for event in first.events if not is_later(event)])
+        version, beyond = first.events[-1].version, first.position.version + 1
+        while beyond - version > PAGE_EVENTS_MAX:
+            middle = (version + beyond) // 2
+            [event] = (await self._store.load(stream, after=middle - 1, events_max=1)).events
+            version, beyond = (version, middle) if is_later(event) else (middle, beyond)
+        aggregate = await self.at_version(stream, version)
         while True:
             loaded = await self._store.load(stream, after=aggregate.version, events_max=PAGE_EVENTS_MAX)
-            for event in loaded.events:
-                if (event.meta.recorded_at if recorded else event.meta.occurred_at) > moment:
-                    return aggregate
-                aggregate = self._evolve(aggregate, (event,))
-            if len(loaded.events) < PAGE_EVENTS_MAX:
+            wanted = [event for event in loaded.events if not is_later(event)]
+            aggregate = self._evolve(aggregate, wanted)
+            if len(wanted) < PAGE_EVENTS_MAX:
                 return aggregate
 
     def snapshot_of(self, aggregate: Aggregate[S]) -> Snapshot:

@@ -18,12 +18,15 @@ _log = logging.getLogger(__name__)
 
 S = TypeVar("S")
 
+KEPT_SPAN_EVENTS = 10_000
+"""Snapshots are pruned within spans of so many events. A whole fold of one takes a fraction of a second."""
+
 
 @dataclass(frozen=True, slots=True)
 class SnapshotPolicy:
     """``every_events``: the distance between snapshots, 0 for none by distance; ``load_seconds``: a stream that took so long to
     load gets one, 0 for none by time; ``behind_max``: snapshots being written at once, beyond which they are left out;
-    ``newest_kept``: how many of a stream stay when one is written, 0 for all.
+    ``newest_kept``: how many of each ten thousand events stay when one is written, 0 for all.
 
     With neither distance nor time nothing is ever written.
     """
@@ -87,6 +90,8 @@ class Snapshotting(Generic[S]):
                 await self._snapshots.drop(aggregate.stream)
             await self._snapshots.save(aggregate.stream, self._repository.snapshot_of(aggregate))
             if self._policy.newest_kept:
-                await self._snapshots.prune(aggregate.stream, self._policy.newest_kept)
+                # A long stream keeps its last ones of each span, so that an old state is never far from a snapshot.
+                above = (aggregate.version - 1) // KEPT_SPAN_EVENTS * KEPT_SPAN_EVENTS
+                await self._snapshots.prune(aggregate.stream, self._policy.newest_kept, above=above)
         except Exception as error:  # noqa: BLE001 - a snapshot only saves time, and the next one is tried some events on
             _log.warning("snapshot of %s not saved: %r", aggregate.stream.key, error)

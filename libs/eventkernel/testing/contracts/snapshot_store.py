@@ -76,6 +76,16 @@ class SnapshotStoreContract(Suite):
         await snapshots.save(stream, new_snapshot(500))
         assert await snapshots.latest(stream, up_to=499) == new_snapshot(400)
 
+    async def test_pruning_leaves_what_lies_at_its_lower_end_and_below(self, snapshots: SnapshotStore) -> None:
+        stream = new_stream()
+        for version in (100, 200, 300, 400, 500):
+            await snapshots.save(stream, new_snapshot(version))
+        await snapshots.prune(stream, 2, above=200)
+        for asked, found in ((499, 400), (399, 200), (199, 100)):
+            assert await snapshots.latest(stream, up_to=asked) == new_snapshot(found)
+        await snapshots.prune(stream, 2, above=499)
+        assert await snapshots.latest(stream, up_to=450) == new_snapshot(400)
+
     async def test_tenants_do_not_share_snapshots(self, snapshots: SnapshotStore) -> None:
         stream = new_stream()
         await snapshots.save(stream, new_snapshot(1))

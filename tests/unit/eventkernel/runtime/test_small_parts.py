@@ -12,6 +12,7 @@ import pytest
 from eventkernel.envelope import Actor
 from eventkernel.errors import Divergence, InvalidCommand, StoreMismatch, StoreUnavailable, TokenNotReached
 from eventkernel.ports import BusRecord, Loaded, Position
+from eventkernel.runtime import repository as repository_module
 from eventkernel.runtime.aggregate import COMMANDS_KNOWN_MAX, Aggregate
 from eventkernel.runtime.aggregate_cache import AggregateCache
 from eventkernel.runtime.cloudevents import BrokenRecord, from_record, to_message, version_of
@@ -80,7 +81,9 @@ async def counted(world: Any, additions: int, **limits: Any) -> Any:
     return stream
 
 
-async def test_every_version_and_time_can_be_had(world: Any) -> None:
+@pytest.mark.parametrize("page", [1_000, 10, 3, 2, 1])
+async def test_every_version_and_time_can_be_had(world: Any, monkeypatch: pytest.MonkeyPatch, page: int) -> None:
+    monkeypatch.setattr(repository_module, "PAGE_EVENTS_MAX", page)
     stream = await counted(world, 9, snapshot_every_events=4)
     repository = world.handler().repository
     events = world.stored(stream)
