@@ -35,7 +35,10 @@ def summary(report: Report) -> str:
     """For people."""
     judged = "was not asked: there is no Go" if report.not_linearizable is None else f"{len(report.not_linearizable)}"
     troubles = ", ".join(f"{name} {count}" for name, count in report.troubles.items())
-    seen = f"{report.streams:,} streams, {report.events:,} events; drained in {report.drain_seconds:.1f} s"
+    seen = (
+        f"{report.streams:,} streams, {report.events:,} events; drained in {report.drain_seconds:.1f} s,"
+        f" {report.healed} healed of what was truncated"
+    )
     failed = f"the audit found {len(report.audit)}; clients and processes that failed: {len(report.failed)}"
     lines = [
         f"seed {report.seed}, {report.seconds:g} s: {troubles}",
