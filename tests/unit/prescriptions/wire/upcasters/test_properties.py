@@ -154,7 +154,8 @@ def texts_of(message: Message) -> list[str]:
     """Every text of a message, of its parts too, but for patients' and numbers'."""
     found: list[str] = []
     for descriptor, value in message.ListFields():
-        if descriptor.name in ("birth_date_text", "patient_birth_date", "name", "patient_name"):
+        is_patients = message.DESCRIPTOR.name in ("Patient", "ClearPatient") and descriptor.name == "name"
+        if is_patients or descriptor.name in ("birth_date_text", "patient_birth_date", "patient_name"):
             continue
         for item in value if descriptor.is_repeated else [value]:
             if isinstance(item, Message):
