@@ -38,6 +38,7 @@ _log = logging.getLogger(__name__)
 
 SUBSCRIPTIONS_PAGE: Final = 200
 Body = Callable[[RecordedEvent], bytes]
+BodyIn = Callable[[RecordedEvent, int], bytes]
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,7 +69,9 @@ class DispatcherObserver(Protocol):
 
 
 class Dispatcher:
-    """Delivers the subscriptions of a store. ``body`` makes what is sent of an event; it must be the same every time."""
+    """Delivers the subscriptions of a store. ``body`` makes what is sent of an event, ``body_in`` likewise for a subscription
+    that asked for a schema version; both must give the same every time.
+    """
 
     def __init__(
         self,
@@ -83,9 +86,11 @@ class Dispatcher:
         random: Random,
         settings: DispatcherSettings = DispatcherSettings(),
         observer: DispatcherObserver | None = None,
+        body_in: BodyIn | None = None,
     ) -> None:
         self._store = store
         self._log = log
+        self._body_in = body_in
         self._journal = journal
         self._sender = sender
         self._secrets = secrets
@@ -238,7 +243,8 @@ class Dispatcher:
         """The answer, or why there is none."""
         try:
             event = await self._event(delivery)
-            body = self._body(event)
+            version = subscription.schema_version
+            body = self._body_in(event, version) if version and self._body_in else self._body(event)
         except KernelError as error:
             if error.retriable:
                 raise

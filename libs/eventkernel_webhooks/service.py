@@ -7,7 +7,7 @@ from typing import Any, Final
 
 from erx.eventlog.v1 import webhook_service_pb2 as w
 from erx.eventlog.v1.webhook_service_pb2_grpc import WebhookServiceServicer
-from eventkernel.errors import InvalidCommand, StreamNotFound, VersionConflict
+from eventkernel.errors import InvalidCommand, Refusal, RefusalKind, StreamNotFound, VersionConflict
 from eventkernel.filters import Eq, Order, Query
 from eventkernel.ports import Clock
 from eventkernel.ports.webhook_store import Subscription, SubscriptionState, WebhookStore
@@ -34,7 +34,9 @@ Ends = Callable[[], Awaitable[Mapping[int, int]]]
 
 class WebhookService(WebhookServiceServicer):
     """``ends`` gives the end of the bus, where new subscriptions begin; ``columns`` are those of the view that conditions may
-    name. The tenant comes from the call's metadata; another tenant's subscriptions do not exist.
+    name. The tenant comes from the call's metadata; another tenant's subscriptions do not exist. ``may_have``: whether the
+    current caller may have such a subscription; others are refused, or do not exist where they are there.
+    ``schema_versions``: those in which events can be told.
     """
 
     def __init__(
@@ -48,7 +50,10 @@ class WebhookService(WebhookServiceServicer):
         columns: Collection[str],
         event_types: Collection[str],
         private_allowed: bool,
+        may_have: Callable[[Subscription], bool] = lambda _: True,
+        schema_versions: Collection[int] = (),
     ) -> None:
+        self._may_have = may_have
         self._store = store
         self._ends = ends
         self._secrets = secrets
@@ -57,6 +62,7 @@ class WebhookService(WebhookServiceServicer):
         self._columns = frozenset(columns)
         self._event_types = frozenset(event_types)
         self._private_allowed = private_allowed
+        self._schema_versions = tuple(schema_versions)
 
     async def CreateWebhookSubscription(self, request: w.CreateWebhookSubscriptionRequest, context: Any) -> Any:  # noqa: N802
         """A repeated request gets what is there, and the secret again: it is the same caller's."""
@@ -76,8 +82,9 @@ class WebhookService(WebhookServiceServicer):
             secrets=(self._secrets.seal(subscription_id, secret),),
             created_at=now,
             updated_at=now,
+            schema_version=self._schema_version(request.schema_version),
         )
-        stored = await self._store.add(made, await self._ends())
+        stored = await self._store.add(self._allowed(made), await self._ends())
         told = self._secrets.open(stored.id, stored.secrets[0]) if stored.secrets else ""
         return w.CreateWebhookSubscriptionResponse(subscription=await self._told(stored), secret=told)
 
@@ -96,7 +103,7 @@ class WebhookService(WebhookServiceServicer):
         found = await self._store.select(tenant, after, size + 1)
         more = len(found) > size
         return w.ListWebhookSubscriptionsResponse(
-            subscriptions=[await self._told(one) for one in found[:size]],
+            subscriptions=[await self._told(one) for one in found[:size] if self._may_have(one)],
             next_page_token=self._pages.encode(query, (found[size - 1].id,), scope="webhooks") if more else "",
         )
 
@@ -108,7 +115,7 @@ class WebhookService(WebhookServiceServicer):
 
     async def DeleteWebhookSubscription(self, request: w.DeleteWebhookSubscriptionRequest, context: Any) -> Any:  # noqa: N802
         """With everything."""
-        subscription_id = request.subscription_id.lower()
+        subscription_id = (await self._own(request.subscription_id)).id
         if not await self._store.remove(current_call().tenant, subscription_id):
             raise StreamNotFound(f"webhook-{subscription_id}")
         return w.DeleteWebhookSubscriptionResponse()
@@ -158,11 +165,24 @@ class WebhookService(WebhookServiceServicer):
         count = await self._store.drop(known.id, request.stream, up_to, self._clock.now())
         return w.DropWebhookDeliveriesResponse(dropped_count=count)
 
+    def _schema_version(self, version: int) -> int:
+        if version and version not in self._schema_versions:
+            offered = ", ".join(map(str, self._schema_versions)) or "0 alone"
+            raise InvalidCommand("schema_version", f"events are told in {offered}, not in {version}")
+        return version
+
     async def _own(self, subscription_id: str) -> Subscription:
         found = await self._store.get(current_call().tenant, subscription_id.lower())
-        if found is None:
+        if found is None or not self._may_have(found):
             raise StreamNotFound(f"webhook-{subscription_id.lower()}")
         return found
+
+    def _allowed(self, subscription: Subscription) -> Subscription:
+        """Refuse what would tell its keeper of others."""
+        if not self._may_have(subscription):
+            message = "the conditions must keep the subscription to what the caller may see"
+            raise Refusal("NOT_VISIBLE", message, kind=RefusalKind.PERMISSION, field="conditions")
+        return subscription
 
     async def _told(self, subscription: Subscription) -> w.WebhookSubscription:
         waiting, parked = await self._store.counts(subscription.id)
@@ -175,7 +195,7 @@ class WebhookService(WebhookServiceServicer):
             known = await self._own(subscription_id)
             if expected is not None and known.version != expected:
                 raise VersionConflict(f"webhook-{known.id}", expected=expected, actual=known.version)
-            changed = replace(change(known), updated_at=self._clock.now())
+            changed = self._allowed(replace(change(known), updated_at=self._clock.now()))
             if await self._store.replace(changed):
                 return replace(changed, version=known.version + 1)
         known = await self._own(subscription_id)

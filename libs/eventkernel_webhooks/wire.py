@@ -34,6 +34,7 @@ def subscription_to(subscription: Subscription, *, waiting: int, parked: int) ->
         version=subscription.version,
         waiting_count=waiting,
         parked_count=parked,
+        schema_version=subscription.schema_version,
     )
 
 

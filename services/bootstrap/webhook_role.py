@@ -10,13 +10,16 @@ from erx.eventlog.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_
 from eventkernel.runtime.components import Component, LoopComponent
 from eventkernel.runtime.watch_log import StepLog
 from eventkernel_grpc import GrpcServer
+from eventkernel_grpc.call import current_call
 from eventkernel_grpc.pages import PageTokens
 from eventkernel_webhooks.dispatcher import Dispatcher, DispatcherSettings
 from eventkernel_webhooks.sender import Sender
 from eventkernel_webhooks.service import WebhookService
 from eventkernel_webhooks.signing import SecretBox
+from prescriptions.queries.visibility import may_subscribe, viewer_of
 from prescriptions.watching import prescription_steps
-from prescriptions.webhooks import COLUMNS, TYPES, webhook_body
+from prescriptions.webhooks import COLUMNS, TYPES, webhook_body, webhook_body_in
+from prescriptions.wire.shapes import VERSIONS
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -44,6 +47,7 @@ def webhooks(process: "Process") -> Component:
                 sender,
                 secrets=secret_box(process),
                 body=webhook_body,
+                body_in=webhook_body_in,
                 clock=stores.clock,
                 random=SystemRandom(),
                 settings=DispatcherSettings(lease_seconds=lease_seconds),
@@ -69,7 +73,12 @@ def add_webhook_service(server: GrpcServer, process: "Process", page_key: bytes)
         clock=stores.clock,
         columns=COLUMNS,
         event_types=TYPES,
+        schema_versions=VERSIONS,
         private_allowed=process.settings.webhook_private_addresses,
+        may_have=lambda one: may_subscribe(
+            viewer_of(current_call().provenance.actor, by_role=process.settings.visibility_by_role),
+            dict(one.conditions),
+        ),
     )
     server.add(add_WebhookServiceServicer_to_server, service, error_domain=ERROR_DOMAIN)
 

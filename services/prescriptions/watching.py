@@ -5,12 +5,14 @@ from contextlib import aclosing
 from dataclasses import dataclass, field
 from typing import Any, Final
 
+from erx.eventlog.v1.envelope_pb2 import EventShape
 from erx.prescriptions.v1 import watch_service_pb2 as w
 from erx.prescriptions.v1.watch_service_pb2_grpc import (
     PrescriptionWatchServiceServicer,
     add_PrescriptionWatchServiceServicer_to_server,
 )
 from eventkernel.envelope import RecordedEvent
+from eventkernel.filters import All
 from eventkernel.ports import BusTail, Clock, EventStore, ViewStore
 from eventkernel.runtime.consistency import ViewProgress, wait_for
 from eventkernel.runtime.watch import ChangeTold, RowsComplete, RowTold, StillHere, Told, Watch, WatchSettings
@@ -24,9 +26,12 @@ from prescriptions.domain.events import Event
 from prescriptions.queries.consistency import WAIT_SECONDS, demand_of
 from prescriptions.queries.listing import filter_from
 from prescriptions.queries.reads import ReadLedger
+from prescriptions.queries.restricted import veiled
+from prescriptions.queries.visibility import viewer_of
 from prescriptions.views.prescription_view import PRESCRIPTION_VIEW, record_of
 from prescriptions.wire.events import decode_recorded
 from prescriptions.wire.query_replies import record_to
+from prescriptions.wire.shapes import checked_version, event_in
 from prescriptions.wire.values import time_to
 
 
@@ -34,9 +39,17 @@ class PrescriptionWatchService(PrescriptionWatchServiceServicer):
     """The tenant comes from the call's metadata; a resume token of another tenant or filter is refused."""
 
     def __init__(
-        self, watch: Watch, views: ViewStore, clock: Clock, progress: ViewProgress, ledger: ReadLedger | None = None
+        self,
+        watch: Watch,
+        views: ViewStore,
+        clock: Clock,
+        progress: ViewProgress,
+        *,
+        ledger: ReadLedger | None = None,
+        by_role: bool = False,
     ) -> None:
         self._ledger = ledger
+        self._by_role = by_role
         self._watch = watch
         self._views = views
         self._clock = clock
@@ -48,13 +61,18 @@ class PrescriptionWatchService(PrescriptionWatchServiceServicer):
         """Rows, then changes."""
         call = current_call()
         where = filter_from(request.filter)
+        version = checked_version(request.event_schema_version, "event_schema_version")
+        viewer = viewer_of(call.provenance.actor, by_role=self._by_role)
+        if viewer is not None:
+            where = All((where, viewer.rows(PRESCRIPTION_VIEW)))
         if not request.resume_token:
             await self._waited(call, request)
         told = self._watch.follow(call.tenant, where, resume_token=request.resume_token, rows=not request.changes_only)
         patients: set[str] = set()
         async with aclosing(told):
             async for one in told:
-                for message in messages_of(one):
+                for message in messages_of(one, version):
+                    veiled(viewer, message)
                     self._note(call, message, patients)
                     yield message
 
@@ -83,8 +101,11 @@ class PrescriptionWatchService(PrescriptionWatchServiceServicer):
             )
 
 
-def messages_of(told: Told) -> list[w.WatchPrescriptionsResponse]:
-    """What is told as messages. A prescription has one row, so one event is one message."""
+def messages_of(told: Told, version: int = 0) -> list[w.WatchPrescriptionsResponse]:
+    """What is told as messages, with events in the schema version that was asked for, if any was.
+
+    A prescription has one row, so one event is one message.
+    """
     match told:
         case RowTold(_, row, _, token):
             return [w.WatchPrescriptionsResponse(resume_token=token, row=record_to(record_of(row)))]
@@ -93,10 +114,13 @@ def messages_of(told: Told) -> list[w.WatchPrescriptionsResponse]:
         case StillHere(token):
             return [w.WatchPrescriptionsResponse(resume_token=token, heartbeat=w.Heartbeat())]
         case ChangeTold(event, rows, token):
-            return [_change(event, row, token) for row in rows]
+            shape = event_in(event, version) if version and rows else None
+            return [_change(event, row, token, shape) for row in rows]
 
 
-def _change(event: RecordedEvent, seen: SeenRow, token: bytes) -> w.WatchPrescriptionsResponse:
+def _change(
+    event: RecordedEvent, seen: SeenRow, token: bytes, shape: EventShape | None
+) -> w.WatchPrescriptionsResponse:
     event_id, occurred = str(event.event_id), time_to(event.meta.occurred_at)
     if seen.row is None:
         removed = w.PrescriptionRemoved(
@@ -105,6 +129,7 @@ def _change(event: RecordedEvent, seen: SeenRow, token: bytes) -> w.WatchPrescri
             event_id=event_id,
             event_type=event.type,
             occur_time=occurred,
+            event=shape,
         )
         return w.WatchPrescriptionsResponse(resume_token=token, removed=removed)
     changed = w.PrescriptionChanged(
@@ -113,6 +138,7 @@ def _change(event: RecordedEvent, seen: SeenRow, token: bytes) -> w.WatchPrescri
         event_id=event_id,
         event_type=event.type,
         occur_time=occurred,
+        event=shape,
     )
     return w.WatchPrescriptionsResponse(resume_token=token, changed=changed)
 
@@ -146,12 +172,13 @@ def add_watch_to_server(
     group: str,
     token_key: bytes,
     ledger: ReadLedger | None = None,
+    by_role: bool = False,
     error_domain: str | None = None,
     limits: WatchLimits = _DEFAULTS,
 ) -> WatchHub:
     """Make the service from its ports and add it to a server; gives the hub, for metrics."""
     hub = WatchHub(StepLog(tail, topic, prescription_steps(events), settings=limits.log), clock, settings=limits.hub)
     watch = Watch(hub, views, group=group, tokens=WatchTokens(token_key), settings=limits.watch)
-    service = PrescriptionWatchService(watch, views, clock, progress, ledger)
+    service = PrescriptionWatchService(watch, views, clock, progress, ledger=ledger, by_role=by_role)
     server.add(add_PrescriptionWatchServiceServicer_to_server, service, error_domain=error_domain)
     return hub

@@ -37,6 +37,7 @@ def subscription_to_json(subscription: Subscription) -> str:
             "secrets": secrets,
             "created_at": to_micros(subscription.created_at),
             "updated_at": to_micros(subscription.updated_at),
+            "schema_version": subscription.schema_version,
         }
     )
 
@@ -60,4 +61,5 @@ def subscription_from_json(tenant: str, subscription_id: str, version: int, body
         created_at=from_micros(fields["created_at"]),
         updated_at=from_micros(fields["updated_at"]),
         version=version,
+        schema_version=fields.get("schema_version", 0),
     )

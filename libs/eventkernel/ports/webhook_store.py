@@ -29,7 +29,8 @@ class SealedSecret:
 class Subscription:
     """An endpoint and what it is told. ``conditions``: by column the values of which a row must have one; none: all rows.
 
-    ``version`` is 1 when it is added and grows by one with every ``replace``.
+    ``version`` is 1 when it is added and grows by one with every ``replace``. ``schema_version``: the one in which it is told
+    events, 0 for each in its newest.
     """
 
     tenant: str
@@ -44,6 +45,7 @@ class Subscription:
     created_at: datetime
     updated_at: datetime
     version: int = 1
+    schema_version: int = 0
 
 
 @dataclass(frozen=True, slots=True)

@@ -267,11 +267,14 @@ def tail(
     follow: Annotated[bool, typer.Option(help="Go on with what comes.")] = False,
     check: Annotated[bool, typer.Option(help="Read everything; exit 1 where versions of a key do not follow.")] = False,
     as_json: AsJson = False,
+    as_version: Annotated[
+        str, typer.Option("--as", help="Print events as this schema version says them, e.g. v2.")
+    ] = "",
 ) -> None:
     """Print records of the event topic: partition, offset, key and CloudEvents headers."""
     from bootstrap.cli.topic import tail as run
 
-    run(settings, count=count, follow=follow, check=check, as_json=as_json)
+    run(settings, count=count, follow=follow, check=check, as_json=as_json, as_version=as_version)
 
 
 @app.command()

@@ -2,17 +2,20 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator
+from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass, field
 
 import typer
+from google.protobuf.json_format import MessageToDict
 
 from bootstrap.cli.stacking import with_local_stack
 from bootstrap.settings import Settings
 from bootstrap.stores import TOPIC, open_stores
-from eventkernel.errors import KernelError
+from eventkernel.errors import EventUnreadable, KernelError
 from eventkernel.ports import BusRecord, BusTail
-from eventkernel.runtime.cloudevents import BrokenRecord, version_of
+from eventkernel.runtime.cloudevents import BrokenRecord, from_record, version_of
+from prescriptions.wire.events import message_class
+from prescriptions.wire.shapes import VERSIONS, event_in
 
 _PAGE = 1_000
 _FOLLOW_SECONDS = 0.2
@@ -50,10 +53,14 @@ class Continuity:
         return not self.gaps and not self.broken
 
 
-def tail(settings: Settings, *, count: int, follow: bool, check: bool, as_json: bool) -> None:
-    """Print records; with ``check`` read the whole topic and exit 1 where versions do not follow one another."""
+def tail(settings: Settings, *, count: int, follow: bool, check: bool, as_json: bool, as_version: str = "") -> None:
+    """Print records; with ``check`` read the whole topic and exit 1 where versions do not follow one another.
+
+    With ``as_version`` (``v2``) print the events as that schema version says them, and what it cannot say.
+    """
+    show = _shown_in(as_version) if as_version else _json if as_json else _line
     try:
-        seen = asyncio.run(_tail(with_local_stack(settings), count, follow=follow, check=check, as_json=as_json))
+        seen = asyncio.run(_tail(with_local_stack(settings), count, follow=follow, check=check, show=show))
     except KernelError as error:
         typer.secho(f"topic: {error}", err=True, fg="red")
         raise typer.Exit(1) from error
@@ -69,14 +76,16 @@ def tail(settings: Settings, *, count: int, follow: bool, check: bool, as_json: 
         raise typer.Exit(1)
 
 
-async def _tail(settings: Settings, count: int, *, follow: bool, check: bool, as_json: bool) -> Continuity:
+async def _tail(
+    settings: Settings, count: int, *, follow: bool, check: bool, show: Callable[[BusRecord], str]
+) -> Continuity:
     stores = await open_stores(settings)
     seen = Continuity()
     try:
         async for record in _records(stores.tail, count, follow=follow, everything=check):
             seen.take(record)
             if not check:
-                typer.echo(json.dumps(_facts(record)) if as_json else _line(record))
+                typer.echo(show(record))
     finally:
         await stores.close()
     return seen
@@ -99,6 +108,39 @@ async def _records(bus: BusTail, count: int, *, follow: bool, everything: bool) 
             if not follow:
                 return
             await asyncio.sleep(_FOLLOW_SECONDS)
+
+
+def _json(record: BusRecord) -> str:
+    return json.dumps(_facts(record))
+
+
+def _shown_in(as_version: str) -> Callable[[BusRecord], str]:
+    """Events as one schema version says them, without patients' details, a JSON object a line."""
+    digits = as_version.removeprefix("v")
+    if not digits.isdecimal() or int(digits) not in VERSIONS:
+        raise typer.BadParameter(f"one of {', '.join(f'v{version}' for version in VERSIONS)}", param_hint="--as")
+
+    def shown(record: BusRecord) -> str:
+        told: dict[str, object] = {"partition": record.partition, "offset": record.offset}
+        try:
+            event = from_record(record)
+            told |= {
+                "stream": event.stream.key,
+                "version": event.version,
+                "stored_schema_version": event.schema_version,
+            }
+            shape = event_in(event, int(digits))
+        except (BrokenRecord, EventUnreadable) as error:
+            return json.dumps({**told, "unreadable": str(error)}, ensure_ascii=False)
+        told |= {"event_type": shape.event_type, "schema_version": shape.schema_version}
+        if shape.cannot_be_expressed:
+            return json.dumps({**told, "cannot_be_expressed": shape.cannot_be_expressed}, ensure_ascii=False)
+        message = message_class(shape.event_type, shape.schema_version).FromString(shape.payload)
+        told["event"] = MessageToDict(message, preserving_proto_field_name=True)
+        told["lost_fields"] = list(shape.lost_fields)
+        return json.dumps(told, ensure_ascii=False)
+
+    return shown
 
 
 def _facts(record: BusRecord) -> dict[str, object]:

@@ -3,9 +3,11 @@
 isort:skip_file
 The event log as every bounded context shares it: envelopes, consistency tokens and the state of views."""
 
+from collections import abc as _abc
 from google.protobuf import descriptor as _descriptor
 from google.protobuf import message as _message
 from google.protobuf import timestamp_pb2 as _timestamp_pb2
+from google.protobuf.internal import containers as _containers
 import builtins as _builtins
 import sys
 import typing as _typing
@@ -144,3 +146,47 @@ class Envelope(_message.Message):
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
 Global___Envelope: _TypeAlias = Envelope  # noqa: Y015
+
+@_typing.final
+class EventShape(_message.Message):
+    """An event as one schema version says it, for a reader that asked for that version."""
+
+    DESCRIPTOR: _descriptor.Descriptor
+
+    EVENT_TYPE_FIELD_NUMBER: _builtins.int
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
+    PAYLOAD_FIELD_NUMBER: _builtins.int
+    PAYLOAD_TYPE_FIELD_NUMBER: _builtins.int
+    LOST_FIELDS_FIELD_NUMBER: _builtins.int
+    CANNOT_BE_EXPRESSED_FIELD_NUMBER: _builtins.int
+    event_type: _builtins.str
+    """The event's unversioned name in that version, which may be another than today's."""
+    schema_version: _builtins.int
+    """The schema version."""
+    payload: _builtins.bytes
+    """The payload as protobuf bytes; empty where the version cannot say the event."""
+    payload_type: _builtins.str
+    """The full name of the payload's message, for example `erx.prescriptions.events.v2.PrescriptionIssued`."""
+    cannot_be_expressed: _builtins.str
+    """Why this version cannot say the event at all; empty where it can."""
+    @_builtins.property
+    def lost_fields(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
+        """What the event says in its newest shape and this one does not, or not exactly: paths of fields of the newest."""
+
+    def __init__(
+        self,
+        *,
+        event_type: _builtins.str = ...,
+        schema_version: _builtins.int = ...,
+        payload: _builtins.bytes = ...,
+        payload_type: _builtins.str = ...,
+        lost_fields: _abc.Iterable[_builtins.str] | None = ...,
+        cannot_be_expressed: _builtins.str = ...,
+    ) -> None: ...
+    _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
+    def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["cannot_be_expressed", b"cannot_be_expressed", "event_type", b"event_type", "lost_fields", b"lost_fields", "payload", b"payload", "payload_type", b"payload_type", "schema_version", b"schema_version"]  # noqa: Y015
+    def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
+    def WhichOneof(self, oneof_group: _Never) -> None: ...
+
+Global___EventShape: _TypeAlias = EventShape  # noqa: Y015

@@ -68,6 +68,7 @@ class WebhookSubscription(_message.Message):
     VERSION_FIELD_NUMBER: _builtins.int
     WAITING_COUNT_FIELD_NUMBER: _builtins.int
     PARKED_COUNT_FIELD_NUMBER: _builtins.int
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     subscription_id: _builtins.str
     """The subscription's id, a UUID."""
     url: _builtins.str
@@ -84,6 +85,8 @@ class WebhookSubscription(_message.Message):
     """How many deliveries wait."""
     parked_count: _builtins.int
     """How many deliveries are parked."""
+    schema_version: _builtins.int
+    """The schema version in which events are told; 0 = each in its newest."""
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Which events by their unversioned names, for example `PrescriptionIssued`; none = all."""
@@ -120,10 +123,11 @@ class WebhookSubscription(_message.Message):
         version: _builtins.int = ...,
         waiting_count: _builtins.int = ...,
         parked_count: _builtins.int = ...,
+        schema_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["create_time", b"create_time", "update_time", b"update_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "create_time", b"create_time", "description", b"description", "event_types", b"event_types", "parked_count", b"parked_count", "secrets", b"secrets", "state", b"state", "state_reason", b"state_reason", "subscription_id", b"subscription_id", "update_time", b"update_time", "url", b"url", "version", b"version", "waiting_count", b"waiting_count"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "create_time", b"create_time", "description", b"description", "event_types", b"event_types", "parked_count", b"parked_count", "schema_version", b"schema_version", "secrets", b"secrets", "state", b"state", "state_reason", b"state_reason", "subscription_id", b"subscription_id", "update_time", b"update_time", "url", b"url", "version", b"version", "waiting_count", b"waiting_count"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -197,6 +201,7 @@ class CreateWebhookSubscriptionRequest(_message.Message):
     CONDITIONS_FIELD_NUMBER: _builtins.int
     SECRET_FIELD_NUMBER: _builtins.int
     DESCRIPTION_FIELD_NUMBER: _builtins.int
+    SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     request_id: _builtins.str
     """A UUID of the caller's choice; the subscription's id follows from it: the same request again changes nothing."""
     url: _builtins.str
@@ -205,6 +210,10 @@ class CreateWebhookSubscriptionRequest(_message.Message):
     """`whsec_` and base64 of 24 to 64 bytes; empty = one is made."""
     description: _builtins.str
     """For people."""
+    schema_version: _builtins.int
+    """The schema version in which to be told the events, for example 2; 0 = each in its newest. What that version cannot say is
+    named in every message.
+    """
     @_builtins.property
     def event_types(self) -> _containers.RepeatedScalarFieldContainer[_builtins.str]:
         """Which events by their unversioned names; none = all."""
@@ -222,10 +231,11 @@ class CreateWebhookSubscriptionRequest(_message.Message):
         conditions: _abc.Iterable[Global___WebhookCondition] | None = ...,
         secret: _builtins.str = ...,
         description: _builtins.str = ...,
+        schema_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _Never  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "description", b"description", "event_types", b"event_types", "request_id", b"request_id", "secret", b"secret", "url", b"url"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["conditions", b"conditions", "description", b"description", "event_types", b"event_types", "request_id", b"request_id", "schema_version", b"schema_version", "secret", b"secret", "url", b"url"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

@@ -24,12 +24,13 @@ _sym_db = _symbol_database.Default()
 
 from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from erx.eventlog.v1 import consistency_pb2 as erx_dot_eventlog_dot_v1_dot_consistency__pb2
+from erx.eventlog.v1 import envelope_pb2 as erx_dot_eventlog_dot_v1_dot_envelope__pb2
 from erx.prescriptions.v1 import filters_pb2 as erx_dot_prescriptions_dot_v1_dot_filters__pb2
 from erx.prescriptions.v1 import prescription_pb2 as erx_dot_prescriptions_dot_v1_dot_prescription__pb2
 from google.protobuf import timestamp_pb2 as google_dot_protobuf_dot_timestamp__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(erx/prescriptions/v1/watch_service.proto\x12\x14\x65rx.prescriptions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!erx/eventlog/v1/consistency.proto\x1a\"erx/prescriptions/v1/filters.proto\x1a\'erx/prescriptions/v1/prescription.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\xe7\x01\n\x19WatchPrescriptionsRequest\x12\x18\n\x05token\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x04\x12?\n\x0b\x63onsistency\x18\x02 \x01(\x0e\x32 .erx.eventlog.v1.ConsistencyModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\x0cresume_token\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x01\x12\x38\n\x06\x66ilter\x18\n \x01(\x0b\x32(.erx.prescriptions.v1.PrescriptionFilter\x12\x14\n\x0c\x63hanges_only\x18\x0b \x01(\x08\"\xdc\x02\n\x1aWatchPrescriptionsResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\x0c\x12\x31\n\x03row\x18\n \x01(\x0b\x32\".erx.prescriptions.v1.PrescriptionH\x00\x12;\n\rrows_complete\x18\x0b \x01(\x0b\x32\".erx.prescriptions.v1.RowsCompleteH\x00\x12<\n\x07\x63hanged\x18\x0c \x01(\x0b\x32).erx.prescriptions.v1.PrescriptionChangedH\x00\x12<\n\x07removed\x18\r \x01(\x0b\x32).erx.prescriptions.v1.PrescriptionRemovedH\x00\x12\x34\n\theartbeat\x18\x0e \x01(\x0b\x32\x1f.erx.prescriptions.v1.HeartbeatH\x00\x42\x06\n\x04told\"\x0e\n\x0cRowsComplete\"\x0b\n\tHeartbeat\"\xb7\x01\n\x13PrescriptionChanged\x12\x38\n\x0cprescription\x18\x01 \x01(\x0b\x32\".erx.prescriptions.v1.Prescription\x12\x10\n\x08\x61ppeared\x18\x02 \x01(\x08\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12.\n\noccur_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\"\x95\x01\n\x13PrescriptionRemoved\x12\x17\n\x0fprescription_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12.\n\noccur_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp2\x9a\x01\n\x18PrescriptionWatchService\x12~\n\x12WatchPrescriptions\x12/.erx.prescriptions.v1.WatchPrescriptionsRequest\x1a\x30.erx.prescriptions.v1.WatchPrescriptionsResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n(erx/prescriptions/v1/watch_service.proto\x12\x14\x65rx.prescriptions.v1\x1a\x1b\x62uf/validate/validate.proto\x1a!erx/eventlog/v1/consistency.proto\x1a\x1e\x65rx/eventlog/v1/envelope.proto\x1a\"erx/prescriptions/v1/filters.proto\x1a\'erx/prescriptions/v1/prescription.proto\x1a\x1fgoogle/protobuf/timestamp.proto\"\x91\x02\n\x19WatchPrescriptionsRequest\x12\x18\n\x05token\x18\x01 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x04\x12?\n\x0b\x63onsistency\x18\x02 \x01(\x0e\x32 .erx.eventlog.v1.ConsistencyModeB\x08\xbaH\x05\x82\x01\x02\x10\x01\x12\x1f\n\x0cresume_token\x18\x03 \x01(\x0c\x42\t\xbaH\x06z\x04\x18\x80\x80\x01\x12\x38\n\x06\x66ilter\x18\n \x01(\x0b\x32(.erx.prescriptions.v1.PrescriptionFilter\x12\x14\n\x0c\x63hanges_only\x18\x0b \x01(\x08\x12(\n\x14\x65vent_schema_version\x18\x0c \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x00\"\xdc\x02\n\x1aWatchPrescriptionsResponse\x12\x14\n\x0cresume_token\x18\x01 \x01(\x0c\x12\x31\n\x03row\x18\n \x01(\x0b\x32\".erx.prescriptions.v1.PrescriptionH\x00\x12;\n\rrows_complete\x18\x0b \x01(\x0b\x32\".erx.prescriptions.v1.RowsCompleteH\x00\x12<\n\x07\x63hanged\x18\x0c \x01(\x0b\x32).erx.prescriptions.v1.PrescriptionChangedH\x00\x12<\n\x07removed\x18\r \x01(\x0b\x32).erx.prescriptions.v1.PrescriptionRemovedH\x00\x12\x34\n\theartbeat\x18\x0e \x01(\x0b\x32\x1f.erx.prescriptions.v1.HeartbeatH\x00\x42\x06\n\x04told\"\x0e\n\x0cRowsComplete\"\x0b\n\tHeartbeat\"\xe3\x01\n\x13PrescriptionChanged\x12\x38\n\x0cprescription\x18\x01 \x01(\x0b\x32\".erx.prescriptions.v1.Prescription\x12\x10\n\x08\x61ppeared\x18\x02 \x01(\x08\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12.\n\noccur_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05\x65vent\x18\x06 \x01(\x0b\x32\x1b.erx.eventlog.v1.EventShape\"\xc1\x01\n\x13PrescriptionRemoved\x12\x17\n\x0fprescription_id\x18\x01 \x01(\t\x12\x0f\n\x07version\x18\x02 \x01(\x03\x12\x10\n\x08\x65vent_id\x18\x03 \x01(\t\x12\x12\n\nevent_type\x18\x04 \x01(\t\x12.\n\noccur_time\x18\x05 \x01(\x0b\x32\x1a.google.protobuf.Timestamp\x12*\n\x05\x65vent\x18\x06 \x01(\x0b\x32\x1b.erx.eventlog.v1.EventShape2\x9a\x01\n\x18PrescriptionWatchService\x12~\n\x12WatchPrescriptions\x12/.erx.prescriptions.v1.WatchPrescriptionsRequest\x1a\x30.erx.prescriptions.v1.WatchPrescriptionsResponse\"\x03\x90\x02\x01\x30\x01\x62\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -42,20 +43,22 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_WATCHPRESCRIPTIONSREQUEST'].fields_by_name['consistency']._serialized_options = b'\272H\005\202\001\002\020\001'
   _globals['_WATCHPRESCRIPTIONSREQUEST'].fields_by_name['resume_token']._loaded_options = None
   _globals['_WATCHPRESCRIPTIONSREQUEST'].fields_by_name['resume_token']._serialized_options = b'\272H\006z\004\030\200\200\001'
+  _globals['_WATCHPRESCRIPTIONSREQUEST'].fields_by_name['event_schema_version']._loaded_options = None
+  _globals['_WATCHPRESCRIPTIONSREQUEST'].fields_by_name['event_schema_version']._serialized_options = b'\272H\007\032\005\030\350\007(\000'
   _globals['_PRESCRIPTIONWATCHSERVICE'].methods_by_name['WatchPrescriptions']._loaded_options = None
   _globals['_PRESCRIPTIONWATCHSERVICE'].methods_by_name['WatchPrescriptions']._serialized_options = b'\220\002\001'
-  _globals['_WATCHPRESCRIPTIONSREQUEST']._serialized_start=241
-  _globals['_WATCHPRESCRIPTIONSREQUEST']._serialized_end=472
-  _globals['_WATCHPRESCRIPTIONSRESPONSE']._serialized_start=475
-  _globals['_WATCHPRESCRIPTIONSRESPONSE']._serialized_end=823
-  _globals['_ROWSCOMPLETE']._serialized_start=825
-  _globals['_ROWSCOMPLETE']._serialized_end=839
-  _globals['_HEARTBEAT']._serialized_start=841
-  _globals['_HEARTBEAT']._serialized_end=852
-  _globals['_PRESCRIPTIONCHANGED']._serialized_start=855
-  _globals['_PRESCRIPTIONCHANGED']._serialized_end=1038
-  _globals['_PRESCRIPTIONREMOVED']._serialized_start=1041
-  _globals['_PRESCRIPTIONREMOVED']._serialized_end=1190
-  _globals['_PRESCRIPTIONWATCHSERVICE']._serialized_start=1193
-  _globals['_PRESCRIPTIONWATCHSERVICE']._serialized_end=1347
+  _globals['_WATCHPRESCRIPTIONSREQUEST']._serialized_start=273
+  _globals['_WATCHPRESCRIPTIONSREQUEST']._serialized_end=546
+  _globals['_WATCHPRESCRIPTIONSRESPONSE']._serialized_start=549
+  _globals['_WATCHPRESCRIPTIONSRESPONSE']._serialized_end=897
+  _globals['_ROWSCOMPLETE']._serialized_start=899
+  _globals['_ROWSCOMPLETE']._serialized_end=913
+  _globals['_HEARTBEAT']._serialized_start=915
+  _globals['_HEARTBEAT']._serialized_end=926
+  _globals['_PRESCRIPTIONCHANGED']._serialized_start=929
+  _globals['_PRESCRIPTIONCHANGED']._serialized_end=1156
+  _globals['_PRESCRIPTIONREMOVED']._serialized_start=1159
+  _globals['_PRESCRIPTIONREMOVED']._serialized_end=1352
+  _globals['_PRESCRIPTIONWATCHSERVICE']._serialized_start=1355
+  _globals['_PRESCRIPTIONWATCHSERVICE']._serialized_end=1509
 # @@protoc_insertion_point(module_scope)

@@ -4,6 +4,7 @@ isort:skip_file
 """
 
 from erx.eventlog.v1 import consistency_pb2 as _consistency_pb2
+from erx.eventlog.v1 import envelope_pb2 as _envelope_pb2
 from erx.prescriptions.v1 import filters_pb2 as _filters_pb2
 from erx.prescriptions.v1 import prescription_pb2 as _prescription_pb2
 from google.protobuf import descriptor as _descriptor
@@ -31,6 +32,7 @@ class WatchPrescriptionsRequest(_message.Message):
     RESUME_TOKEN_FIELD_NUMBER: _builtins.int
     FILTER_FIELD_NUMBER: _builtins.int
     CHANGES_ONLY_FIELD_NUMBER: _builtins.int
+    EVENT_SCHEMA_VERSION_FIELD_NUMBER: _builtins.int
     token: _builtins.bytes
     """What the first rows have to have seen; empty = nothing in particular. Not looked at when resuming."""
     consistency: _consistency_pb2.ConsistencyMode.ValueType
@@ -39,6 +41,8 @@ class WatchPrescriptionsRequest(_message.Message):
     """Where to go on: the `resume_token` of the last message taken, with the same filter; empty = at the beginning."""
     changes_only: _builtins.bool
     """Whether to leave the first rows out and begin with what changes from now on. Not looked at when resuming."""
+    event_schema_version: _builtins.int
+    """The schema version in which to be told the events behind the changes, for example 2; 0 = they are not told."""
     @_builtins.property
     def filter(self) -> _filters_pb2.PrescriptionFilter:
         """Which; absent = all."""
@@ -51,10 +55,11 @@ class WatchPrescriptionsRequest(_message.Message):
         resume_token: _builtins.bytes = ...,
         filter: _filters_pb2.PrescriptionFilter | None = ...,
         changes_only: _builtins.bool = ...,
+        event_schema_version: _builtins.int = ...,
     ) -> None: ...
     _HasFieldArgType: _TypeAlias = _typing.Literal["filter", b"filter"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes_only", b"changes_only", "consistency", b"consistency", "filter", b"filter", "resume_token", b"resume_token", "token", b"token"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["changes_only", b"changes_only", "consistency", b"consistency", "event_schema_version", b"event_schema_version", "filter", b"filter", "resume_token", b"resume_token", "token", b"token"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -159,6 +164,7 @@ class PrescriptionChanged(_message.Message):
     EVENT_ID_FIELD_NUMBER: _builtins.int
     EVENT_TYPE_FIELD_NUMBER: _builtins.int
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
     appeared: _builtins.bool
     """Whether it did not fit before."""
     event_id: _builtins.str
@@ -173,6 +179,10 @@ class PrescriptionChanged(_message.Message):
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When the change took effect."""
 
+    @_builtins.property
+    def event(self) -> _envelope_pb2.EventShape:
+        """The event in the schema version that was asked for; absent when none was."""
+
     def __init__(
         self,
         *,
@@ -181,10 +191,11 @@ class PrescriptionChanged(_message.Message):
         event_id: _builtins.str = ...,
         event_type: _builtins.str = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
+        event: _envelope_pb2.EventShape | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time", "prescription", b"prescription"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "occur_time", b"occur_time", "prescription", b"prescription"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["appeared", b"appeared", "event_id", b"event_id", "event_type", b"event_type", "occur_time", b"occur_time", "prescription", b"prescription"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["appeared", b"appeared", "event", b"event", "event_id", b"event_id", "event_type", b"event_type", "occur_time", b"occur_time", "prescription", b"prescription"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 
@@ -201,6 +212,7 @@ class PrescriptionRemoved(_message.Message):
     EVENT_ID_FIELD_NUMBER: _builtins.int
     EVENT_TYPE_FIELD_NUMBER: _builtins.int
     OCCUR_TIME_FIELD_NUMBER: _builtins.int
+    EVENT_FIELD_NUMBER: _builtins.int
     prescription_id: _builtins.str
     """The prescription's id."""
     version: _builtins.int
@@ -213,6 +225,10 @@ class PrescriptionRemoved(_message.Message):
     def occur_time(self) -> _timestamp_pb2.Timestamp:
         """When the change took effect."""
 
+    @_builtins.property
+    def event(self) -> _envelope_pb2.EventShape:
+        """The event in the schema version that was asked for; absent when none was."""
+
     def __init__(
         self,
         *,
@@ -221,10 +237,11 @@ class PrescriptionRemoved(_message.Message):
         event_id: _builtins.str = ...,
         event_type: _builtins.str = ...,
         occur_time: _timestamp_pb2.Timestamp | None = ...,
+        event: _envelope_pb2.EventShape | None = ...,
     ) -> None: ...
-    _HasFieldArgType: _TypeAlias = _typing.Literal["occur_time", b"occur_time"]  # noqa: Y015
+    _HasFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "occur_time", b"occur_time"]  # noqa: Y015
     def HasField(self, field_name: _HasFieldArgType) -> _builtins.bool: ...
-    _ClearFieldArgType: _TypeAlias = _typing.Literal["event_id", b"event_id", "event_type", b"event_type", "occur_time", b"occur_time", "prescription_id", b"prescription_id", "version", b"version"]  # noqa: Y015
+    _ClearFieldArgType: _TypeAlias = _typing.Literal["event", b"event", "event_id", b"event_id", "event_type", b"event_type", "occur_time", b"occur_time", "prescription_id", b"prescription_id", "version", b"version"]  # noqa: Y015
     def ClearField(self, field_name: _ClearFieldArgType) -> None: ...
     def WhichOneof(self, oneof_group: _Never) -> None: ...
 

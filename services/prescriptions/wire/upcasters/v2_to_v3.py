@@ -38,7 +38,7 @@ REASONS_V2: Final = "urn:erx:prescriptions:reason:2"
 NDC: Final = "http://hl7.org/fhir/sid/ndc"
 NDC_AS_WRITTEN: Final = "urn:erx:prescriptions:ndc-as-written"
 
-_UNITS: Final[Mapping[int, tuple[str, str]]] = {
+UNITS_TO_V3: Final[Mapping[int, tuple[str, str]]] = {
     v2.UNIT_TABLET: ("TAB", DRUG_FORM),
     v2.UNIT_CAPSULE: ("CAP", DRUG_FORM),
     v2.UNIT_MILLILITER: ("mL", UCUM),
@@ -206,7 +206,7 @@ def _product(m: v2.Product) -> list[t.Coding]:
 
 
 def _quantity(m: v2.Quantity) -> t.Quantity:
-    code, system = _UNITS.get(m.unit, (str(m.unit), UNITS_V2)) if m.unit else ("", "")
+    code, system = UNITS_TO_V3.get(m.unit, (str(m.unit), UNITS_V2)) if m.unit else ("", "")
     return t.Quantity(value=Decimal(value=m.value.value), unit_code=code, unit_system=system, unit_text=m.unit_original)
 
 
