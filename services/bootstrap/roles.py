@@ -290,6 +290,7 @@ def query_server(process: Process) -> Component:
         page_key=page_key,
         overlay=process.overlays.overlay if process.overlays else None,
         ledger=ledger,
+        by_role=settings.visibility_by_role,
         error_domain=ERROR_DOMAIN,
     )
     hub = add_watch_to_server(
@@ -303,6 +304,7 @@ def query_server(process: Process) -> Component:
         group=settings.consumer_group,
         token_key=page_key,
         ledger=ledger,
+        by_role=settings.visibility_by_role,
         error_domain=ERROR_DOMAIN,
     )
     process.metrics.watchers.set_function(lambda: hub.watching)

@@ -43,6 +43,10 @@ class Settings(BaseSettings):
         None, description="Key under which page tokens are signed; else kept in data_dir."
     )
 
+    visibility_by_role: bool = Field(
+        False, description="Let the caller's role decide what is shown; callers must be authenticated by other means."
+    )
+
     webhook_key: SecretStr | None = Field(
         None, description="Key under which secrets of webhooks are sealed; else kept in data_dir."
     )

@@ -31,6 +31,7 @@ from prescriptions.queries.one import fetch_prescription
 from prescriptions.queries.queue import fetch_pharmacy_queue
 from prescriptions.queries.reads import ReadLedger
 from prescriptions.queries.refills import fetch_due_refills
+from prescriptions.queries.restricted import veiled, viewer_in
 from prescriptions.queries.sources import Sources
 from prescriptions.queries.statistics import fetch_statistics, stream_statistics
 from prescriptions.queries.status import projection_status
@@ -42,7 +43,7 @@ class PrescriptionQueryService(PrescriptionQueryServiceServicer):
     ``topic`` and ``group`` name what the projector reads, for the freshness that every answer tells; ``progress`` is its
     notice that it has committed, where it lives in the same process; ``page_key`` (16 bytes at least) is shared by all query
     servers of a service. Without an ``overlay`` questions in that mode wait for the view, and their answers say so. With a
-    ``ledger`` it is noted who was told of whom.
+    ``ledger`` it is noted who was told of whom. ``by_role``: roles decide who sees what (``queries/visibility.py``).
     """
 
     def __init__(
@@ -59,11 +60,14 @@ class PrescriptionQueryService(PrescriptionQueryServiceServicer):
         progress: ViewProgress | None = None,
         overlay: Overlay[Event] | None = None,
         ledger: ReadLedger | None = None,
+        by_role: bool = False,
     ) -> None:
         self._ledger = ledger
         freshness = Freshnesses(views, tail, topic=topic, group=group)
         pages = PageTokens(page_key)
-        self._sources = Sources(views, events, clock, progress or ViewProgress(), freshness, pages, directory, overlay)
+        self._sources = Sources(
+            views, events, clock, progress or ViewProgress(), freshness, pages, directory, overlay, by_role
+        )
 
     async def FetchPrescription(self, request: q.FetchPrescriptionRequest, context: Any) -> Any:  # noqa: N802
         """One prescription."""
@@ -125,7 +129,8 @@ class PrescriptionQueryService(PrescriptionQueryServiceServicer):
         return await projection_status(self._sources, current_call(), request)
 
     def _told(self, request: Message, answer: Any) -> Any:
-        """The answer, once it is noted whom it tells of."""
+        """The answer as the caller may have it, once it is noted whom it tells of."""
+        answer = veiled(viewer_in(self._sources, current_call()), answer)
         if self._ledger is not None:
             self._ledger.note(current_call(), request, answer)
         return answer
@@ -145,6 +150,7 @@ def add_to_server(
     page_key: bytes,
     overlay: Overlay[Event] | None = None,
     ledger: ReadLedger | None = None,
+    by_role: bool = False,
     error_domain: str | None = None,
 ) -> None:
     """Make the service from its ports and add it to a server."""
@@ -160,5 +166,6 @@ def add_to_server(
         progress=progress,
         overlay=overlay,
         ledger=ledger,
+        by_role=by_role,
     )
     server.add(add_PrescriptionQueryServiceServicer_to_server, service, error_domain=error_domain)

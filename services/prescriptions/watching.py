@@ -27,7 +27,7 @@ from prescriptions.queries.consistency import WAIT_SECONDS, demand_of
 from prescriptions.queries.listing import filter_from
 from prescriptions.queries.reads import ReadLedger
 from prescriptions.queries.restricted import veiled
-from prescriptions.queries.visibility import viewer_of
+from prescriptions.queries.visibility import Viewer, viewer_of
 from prescriptions.views.prescription_view import PRESCRIPTION_VIEW, record_of
 from prescriptions.wire.events import decode_recorded
 from prescriptions.wire.query_replies import record_to
@@ -72,7 +72,7 @@ class PrescriptionWatchService(PrescriptionWatchServiceServicer):
         async with aclosing(told):
             async for one in told:
                 for message in messages_of(one, version):
-                    veiled(viewer, message)
+                    _veil(viewer, message)
                     self._note(call, message, patients)
                     yield message
 
@@ -141,6 +141,16 @@ def _change(
         event=shape,
     )
     return w.WatchPrescriptionsResponse(resume_token=token, changed=changed)
+
+
+def _veil(viewer: Viewer | None, message: w.WatchPrescriptionsResponse) -> None:
+    """Leave out what is not the viewer's to know. An event tells of the patient where the row after it does."""
+    veiled(viewer, message)
+    if viewer is not None and viewer.sight.offered:
+        if message.HasField("removed"):
+            message.removed.ClearField("event")
+        elif message.HasField("changed") and not message.changed.prescription.content.patient_id:
+            message.changed.ClearField("event")
 
 
 def prescription_steps(events: EventStore) -> StepFolder[Event]:

@@ -16,6 +16,7 @@ from eventkernel.runtime.overlay_reading import OverlaidReading
 from eventkernel.view import View
 from eventkernel_grpc.call import CallContext
 from eventkernel_grpc.tokens import encode_token
+from prescriptions.queries.restricted import restricted
 from prescriptions.queries.sources import Sources, streams_seen
 from prescriptions.streams import CONTEXT
 
@@ -104,7 +105,7 @@ async def answering(
             reading = overlaid
         if demand.wanted:
             made.requested_token_reached = overlaid is not None or await _reached(view, reading, demand)
-        yield reading, made
+        yield restricted(sources, call, reading), made
         if overlaid is not None:
             made.events_overlaid = overlaid.events_overlaid
 

@@ -1,5 +1,6 @@
 """FetchAllPrescriptions: filters, orders and pages over ``prescription_view``."""
 
+from dataclasses import replace
 from datetime import datetime
 from typing import Final
 
@@ -13,6 +14,7 @@ from eventkernel_grpc.wire_types import from_timestamp
 from prescriptions.queries.consistency import answering, demand_of
 from prescriptions.queries.listing_as_of import fetch_all_as_of
 from prescriptions.queries.paging import asked_page
+from prescriptions.queries.restricted import viewer_in
 from prescriptions.queries.sources import PHARMACY_COLUMNS, Sources
 from prescriptions.views.prescription_view import PRESCRIPTION_VIEW, code_filter, record_of, text_filter
 from prescriptions.wire.query_replies import record_to
@@ -32,6 +34,9 @@ async def fetch_all_prescriptions(
     """One page of those that fit, the newest first unless asked otherwise."""
     question = Query(call.tenant, filter_from(request.filter), _order_from(request))
     if request.WhichOneof("point") is not None:
+        viewer = viewer_in(sources, call)
+        if viewer is not None:
+            question = replace(question, where=All((question.where, viewer.rows(PRESCRIPTION_VIEW))))
         return await fetch_all_as_of(sources, call, request, question)
     demand = demand_of(call, request)
     scope = PRESCRIPTION_VIEW.table

@@ -6,7 +6,7 @@ from typing import Final
 from erx.prescriptions.v1 import filters_pb2, query_service_pb2
 from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import InvalidCommand, StreamNotFound
-from eventkernel.filters import Eq, Order, Query
+from eventkernel.filters import Eq, Order, Query, matches
 from eventkernel.following import own_state, settled
 from eventkernel.ids import StreamId
 from eventkernel.ports import EventStore
@@ -16,8 +16,10 @@ from eventkernel_grpc.pages import page_size
 from eventkernel_grpc.wire_types import from_timestamp
 from prescriptions.domain.events import Event
 from prescriptions.queries.consistency import as_of_log, demand_of
+from prescriptions.queries.restricted import viewer_in
 from prescriptions.queries.sources import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Sources
 from prescriptions.streams import CONTEXT, stream_of
+from prescriptions.views.prescription_view import columns_of
 from prescriptions.views.record import NOTHING, follow
 from prescriptions.wire.events import decode_recorded, newest_of
 from prescriptions.wire.query_replies import history_entry_to, record_to
@@ -37,6 +39,7 @@ async def fetch_history(
     paged = Query(call.tenant, Eq("stream", stream.name), Order(("sequence",), descending))
     scope = f"history/{request.after_sequence}"
     position = sources.pages.decode(paged, request.page_token, scope=scope)
+    await _require_seen(sources, call, stream)
     head = await head_of(sources.events, stream)
     if head == 0:
         raise StreamNotFound(stream.name)
@@ -77,6 +80,7 @@ async def fetch_as_of(
     stream = stream_of(call.tenant, request.prescription_id)
     demand = demand_of(call, request)
     within = _within(request)
+    await _require_seen(sources, call, stream)
     state, head = NOTHING, 0
     async for event in events_of(sources.events, stream):
         head = event.version
@@ -89,6 +93,19 @@ async def fetch_as_of(
         raise InvalidCommand("version", f"{stream.name} has {head} events so far", reason="VERSION_NOT_REACHED")
     made = as_of_log(call, demand, stream, head, record.version)
     return query_service_pb2.FetchAsOfResponse(as_of=made, prescription=record_to(record))
+
+
+async def _require_seen(sources: Sources, call: CallContext, stream: StreamId) -> None:
+    """Raise ``StreamNotFound`` unless the caller sees the events of the prescription, as it stands in the log now."""
+    viewer = viewer_in(sources, call)
+    if viewer is None:
+        return
+    state = NOTHING
+    async for event in events_of(sources.events, stream):
+        state = follow(state, decode_recorded(event), event)
+    record = own_state(state)
+    if record.version == 0 or not matches(viewer.history, columns_of(record)):
+        raise StreamNotFound(stream.name)
 
 
 def _within(request: query_service_pb2.FetchAsOfRequest) -> Callable[[RecordedEvent], bool]:

@@ -9,6 +9,7 @@ from eventkernel.filters import All, AnyOf, Eq, Filter, In, IsNull, Order, Query
 from eventkernel_grpc.call import CallContext
 from eventkernel_grpc.pages import page_size
 from prescriptions.queries.consistency import answering, demand_of
+from prescriptions.queries.restricted import viewer_in
 from prescriptions.queries.sources import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Sources
 from prescriptions.views.pharmacy_queue import ANY_PHARMACY, PHARMACY_QUEUE, Bucket
 from prescriptions.views.record import RECORD_CODEC
@@ -70,6 +71,9 @@ async def fetch_pharmacy_queue(
     """One page, the one due longest first."""
     size = page_size(request.page_size, default=PAGE_SIZE_DEFAULT, at_most=PAGE_SIZE_MAX)
     demand = demand_of(call, request)
+    viewer = viewer_in(sources, call)
+    if viewer is not None:
+        viewer.require_own(request.pharmacy_id)
     desk = Desk(request.pharmacy_id, frozenset(request.buckets or ALL), sources.clock.now())
     paged = _paged(call.tenant, desk)
     after = sources.pages.decode(paged, request.page_token, scope=PHARMACY_QUEUE.table)

@@ -29,7 +29,10 @@ LISTS_FROM_LOG_MAX: Final = 2
 
 @dataclass(frozen=True, slots=True)
 class Sources:
-    """Ports and what is made of them, shared by all queries of a server."""
+    """Ports and what is made of them, shared by all queries of a server.
+
+    ``by_role``: the caller's role decides what is shown (``visibility.py``); else everybody sees everything of the tenant.
+    """
 
     views: ViewStore
     events: EventStore
@@ -39,6 +42,7 @@ class Sources:
     pages: PageTokens
     directory: StreamDirectory
     overlay: Overlay[Event] | None = None
+    by_role: bool = False
     lists_from_log: asyncio.Semaphore = field(default_factory=lambda: asyncio.Semaphore(LISTS_FROM_LOG_MAX))
 
 

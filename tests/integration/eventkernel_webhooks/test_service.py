@@ -45,7 +45,7 @@ class Client:
 
 
 @asynccontextmanager
-async def serving(side: Any, *, private_allowed: bool = False) -> AsyncIterator[Client]:
+async def serving(side: Any, *, private_allowed: bool = False, **wired: Any) -> AsyncIterator[Client]:
     async def ends() -> dict[int, int]:
         return {source.partition: end for source, end in (await side.tail.end_offsets("counters")).items()}
 
@@ -58,6 +58,7 @@ async def serving(side: Any, *, private_allowed: bool = False) -> AsyncIterator[
         columns={"status", "id"},
         event_types={"Opened", "Added", "Closed"},
         private_allowed=private_allowed,
+        **wired,
     )
     server = GrpcServer(ServerSettings(drain_seconds=0.5))
     server.add(add_WebhookServiceServicer_to_server, service, error_domain="webhooks.erx")
@@ -213,6 +214,31 @@ async def test_parked_deliveries_are_listed_replayed_and_dropped(side: Any) -> N
         shown = [(one.event["data"]["stream"], one.event["data"]["version"]) for one in receiver.accepted]
         assert sorted(shown) == [(streams[0], 2), *((name, v) for name in streams[1:] for v in (1, 2))]
         assert all(one.signed_with(made.secret) for one in receiver.accepted)
+
+
+async def test_what_a_caller_may_not_have_is_neither_made_nor_found(side: Any) -> None:
+    allowed = [w.WebhookCondition(column="status", values=["OPEN"])]
+
+    def may_have(one: Any) -> bool:
+        return ("status", ("OPEN",)) in one.conditions
+
+    async with serving(side) as client:
+        hidden = (await client.created()).subscription.subscription_id
+    async with serving(side, may_have=may_have) as client:
+        refused = await client.refused(w.CreateWebhookSubscriptionRequest(request_id=str(uuid4()), url=URL))
+        assert refused == ("PERMISSION_DENIED", "NOT_VISIBLE", "conditions")
+        mine = (await client.created(conditions=allowed)).subscription.subscription_id
+        assert (await client.refused(update(mine, "conditions")))[1] == "NOT_VISIBLE"
+        for request in (
+            fetch(hidden),
+            update(hidden, "conditions", conditions=allowed),
+            w.RotateWebhookSecretRequest(subscription_id=hidden),
+            w.DeleteWebhookSubscriptionRequest(subscription_id=hidden),
+            w.ListWebhookAttemptsRequest(subscription_id=hidden),
+        ):
+            assert (await client.refused(request))[0] == grpc.StatusCode.NOT_FOUND.name
+        listed = (await client.call(w.ListWebhookSubscriptionsRequest())).subscriptions
+        assert [one.subscription_id for one in listed] == [mine]
 
 
 async def test_a_removed_subscription_gets_no_more(side: Any) -> None:

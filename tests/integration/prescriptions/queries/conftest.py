@@ -58,6 +58,7 @@ class QuerySide:
     journal: MemoryJournal = field(default_factory=MemoryJournal)
     bus: MemoryBus = field(default_factory=MemoryBus)
     progress: ViewProgress = field(default_factory=ViewProgress)
+    by_role: bool = False
 
     def __post_init__(self) -> None:
         self.events = MemoryEventStore(self.journal)
@@ -144,6 +145,7 @@ class QuerySide:
             topic=TOPIC,
             group=GROUP,
             page_key=b"a key of thirty-two bytes, or so",
+            by_role=self.by_role,
             ledger=self.ledger,
             error_domain="prescriptions.erx",
         )
