@@ -6,6 +6,7 @@ import pytest
 
 from bootstrap.testing.crashes import EMBEDDED, EVERYWHERE, Crash, survives
 from bootstrap.testing.house import House
+from bootstrap.testing.losses import loses_the_end_of_its_topic
 from bootstrap.testing.program import Erx
 
 
@@ -23,3 +24,7 @@ async def test_nothing_is_lost_doubled_or_reordered_by_a_process_stopped_at(
     house: House, crash: Crash, action: str
 ) -> None:
     await survives(house, crash, action)
+
+
+async def test_a_topic_that_lost_its_end_behind_the_cursors_is_found_by_the_audit_and_healed(house: House) -> None:
+    await loses_the_end_of_its_topic(house)
