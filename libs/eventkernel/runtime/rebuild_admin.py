@@ -7,7 +7,7 @@ from typing import Any
 
 from eventkernel.errors import Refusal
 from eventkernel.ports import Clock, ViewStore, ViewTransaction
-from eventkernel.runtime.rebuild_record import WORKING, Phase, Rebuild, load_rebuild, save_rebuild
+from eventkernel.runtime.rebuild_record import WORKING, Phase, Rebuild, by_name, load_rebuild, save_rebuild
 from eventkernel.view import View
 
 
@@ -36,6 +36,7 @@ async def start_rebuilds(
     a restart of one that runs (``REBUILD_RUNNING``): stop it first. Tables that can neither answer nor be rolled back to go.
     """
     now = clock.now()
+    views = by_name(views)
     known = await rebuilds(store, views)
     made = [_wanted(view, active, rebuild, wish, now) for view, active, rebuild in known]
     await store.prepare([view.of_generation(one.generation) for view, one in zip(views, made, strict=True)])
@@ -102,7 +103,8 @@ async def rebuilds(
 ) -> list[tuple[View[Any, Any], int, Rebuild | None]]:
     """Each view with the generation that answers and its last rebuild."""
     async with store.transaction() as transaction:
-        return [await _known(transaction, view) for view in views]
+        known = {view.name: await _known(transaction, view) for view in by_name(views)}
+    return [known[view.name] for view in views]
 
 
 async def _known(transaction: ViewTransaction, view: View[Any, Any]) -> tuple[View[Any, Any], int, Rebuild | None]:

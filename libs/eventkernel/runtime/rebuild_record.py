@@ -1,7 +1,7 @@
 """What is known of a view's rebuild: kept as a note with the view, so that any process can continue, stop or judge it."""
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, fields
 from datetime import datetime, timedelta
 from enum import Enum
@@ -109,6 +109,11 @@ class Rebuild:
         if self.phase is not Phase.FILLING or not self.events_total or not self.events_per_second:
             return None
         return timedelta(seconds=max(0, self.events_total - self.events_done) / self.events_per_second)
+
+
+def by_name(views: Iterable[View[Any, Any]]) -> tuple[View[Any, Any], ...]:
+    """The order in which everybody locks rebuilds of several views in one transaction, lest two wait for each other."""
+    return tuple(sorted(views, key=lambda view: view.name))
 
 
 async def load_rebuild(transaction: ViewTransaction, view: View[Any, Any]) -> Rebuild | None:

@@ -18,7 +18,7 @@ from eventkernel.runtime.failures import raised_in
 from eventkernel.runtime.rebuild_advance import Sources
 from eventkernel.runtime.rebuild_compare import Pair, compare_all
 from eventkernel.runtime.rebuild_fill import Filled, Filler, FillSettings, Target
-from eventkernel.runtime.rebuild_record import WORKING, Phase, Rebuild, load_rebuild, save_rebuild
+from eventkernel.runtime.rebuild_record import WORKING, Phase, Rebuild, by_name, load_rebuild, save_rebuild
 from eventkernel.runtime.rebuild_switch import catch_up, switch
 from eventkernel.runtime.waiting import BACKOFF_SECONDS_MAX, FIRST_BACKOFF_SECONDS, first_of
 from eventkernel.view import View
@@ -81,7 +81,7 @@ class Rebuilder(Generic[E]):
     ) -> None:
         self._owner = owner
         self._from = sources
-        self._views = tuple(views)
+        self._views = by_name(views)
         self._settings = settings
         self._observer = observer
         self._on_switched = on_switched

@@ -14,11 +14,11 @@ from eventkernel.filters import Order, Query
 from eventkernel.ids import StreamId
 from eventkernel.ports import ViewStore
 from eventkernel.runtime.discards import discard_parked
-from eventkernel.runtime.rebuild_admin import Wish, rebuilds, start_rebuild, stop_rebuild
+from eventkernel.runtime.rebuild_admin import Wish, rebuilds, start_rebuild, start_rebuilds, stop_rebuild
 from eventkernel.runtime.rebuild_advance import Sources
 from eventkernel.runtime.rebuild_compare import Pair, compare
 from eventkernel.runtime.rebuild_fill import Filler, FillSettings, Target
-from eventkernel.runtime.rebuild_record import Phase, Rebuild, from_bytes, save_rebuild, to_bytes
+from eventkernel.runtime.rebuild_record import Phase, Rebuild, from_bytes, load_rebuild, save_rebuild, to_bytes
 from eventkernel.runtime.rebuild_stream import rebuild_stream
 from eventkernel.runtime.rebuild_switch import roll_back, switch
 from eventkernel.runtime.rebuilder import Rebuilder, RebuilderSettings
@@ -83,6 +83,33 @@ async def known(views: ViewStore, view: View[Any, Any]) -> Rebuild:
 async def active(views: ViewStore, view: View[Any, Any]) -> int:
     [(_, generation, _)] = await rebuilds(views, [view])
     return generation
+
+
+@pytest.mark.parametrize("order", [VIEWS, VIEWS[::-1]], ids=["one way", "the other"])
+async def test_everybody_locks_the_rebuilds_of_several_views_in_one_order(
+    world: Any, monkeypatch: pytest.MonkeyPatch, order: Any
+) -> None:
+    """Two that lock in different orders wait for each other, until the store ends one of them."""
+    locked: list[str] = []
+
+    async def locking(transaction: Any, view: Any) -> Any:
+        locked.append(view.name)
+        return await load_rebuild(transaction, view)
+
+    for module in ("rebuilder", "rebuild_admin"):
+        monkeypatch.setattr(f"eventkernel.runtime.{module}.load_rebuild", locking)
+    store = MemoryViewStore()
+    await store.prepare(VIEWS)
+    wish = Wish("operator-1", switch_when_equal=True)
+    by_name = [view.name for view in sorted(VIEWS, key=lambda view: view.name)]
+    found = await rebuilds(store, order)
+    assert ([view.name for view, *_ in found], locked) == ([view.name for view in order], by_name)
+    locked.clear()
+    await start_rebuilds(store, order, wish, clock=SystemClock())
+    assert locked == by_name * 2
+    locked.clear()
+    await rebuilder(world, store, order)._claim()
+    assert locked == by_name
 
 
 async def rows(views: ViewStore, view: View[Any, Any]) -> list[dict[str, Any]]:
