@@ -64,6 +64,7 @@ async def main(rounds: int, projected: int, page: int, clear: float) -> None:
             command_address="127.0.0.1:0",
             query_address="127.0.0.1:0",
             overlay_events_max=max(20_000, rounds * 2),
+            queue_seconds_max=0,
         )
         stores = await open_stores(settings)
         stack.push_async_callback(stores.close)

@@ -35,6 +35,8 @@ from prescriptions.imports.imports import Target, import_synthea
 
 TENANT = "default"
 FREE = ("--command-address", "127.0.0.1:0", "--query-address", "127.0.0.1:0", "--log-level", "warning")
+PATIENT = ("--queue-seconds-max", "0")
+"""Neighbours that are busy must not make the server refuse calls: failures are counted here."""
 LOOK_SECONDS = 0.2
 SETTLE_SECONDS = 600.0
 CALL_SECONDS = 60.0
@@ -73,7 +75,7 @@ async def _measure(directory: Path, data: Path | None, console: Console) -> Fact
         folder = data or Path(scratch)
         store = "embedded" if data is None else "stack"
         settings = with_local_stack(load_settings(data_dir=folder, store=store))
-        async with server("bootstrap", "serve", "--data", str(folder), "--store", store, *FREE) as serving:
+        async with server("bootstrap", "serve", "--data", str(folder), "--store", store, *FREE, *PATIENT) as serving:
             commands, queries = serving.addresses["command"], serving.addresses["query"]
             asked, over = Asked(), asyncio.Event()
             async with channel(queries) as opened:
