@@ -16,6 +16,8 @@ ADDRESS: Final = re.compile(r"https?://[\w.-]+")
 # Folders of one machine; `/home/user` in a sentence about any machine is one too.
 MACHINE_PATH: Final = re.compile(r"(?:^|[^\w.$}{*])/(?:root|work|home/\w+|Users/\w+)/")
 LEFT_OPEN: Final = re.compile(r"\b(?:TO" r"DO|FIX" r"ME|XX" r"X)\b|raise NotImplemented" r"Error|pragma: no" r" cover")
+NAMED_TEST: Final = re.compile(r"`((?:tests|libs)/[\w/.-]+\.py)::(\w+)`")
+GUARANTEES: Final = "docs/guarantees.md"
 SLEEP_IN_TEST: Final = re.compile(r"\b(?:time|asyncio)\.sleep\((?!0\))")
 
 
@@ -68,6 +70,21 @@ def tests_do_not_sleep(root: Path, files: Sequence[str]) -> Iterator[str]:
             yield from found(root, file, SLEEP_IN_TEST, "wait for a condition, not for a time")
 
 
+def named_tests_exist(root: Path, files: Sequence[str]) -> Iterator[str]:
+    """A page that names a test names one that is there; on the page of guarantees every promise names at least one."""
+    for file in files:
+        if not (file.startswith("docs/") and file.endswith(".md")):
+            continue
+        for number, line in enumerate((root / file).read_text().splitlines(), 1):
+            named = NAMED_TEST.findall(line)
+            for module, test in named:
+                path = root / module
+                if not path.is_file() or not re.search(rf"^ *(?:async )?def {test}\(", path.read_text(), re.MULTILINE):
+                    yield f"{file}:{number}: no such test: {module}::{test}"
+            if file.endswith(GUARANTEES) and line.startswith("| **") and not named:
+                yield f"{file}:{number}: a promise without a test: {line[:60]}"
+
+
 CHECKS: Final[tuple[Callable[[Path, Sequence[str]], Iterator[str]], ...]] = (
     modules_are_short,
     packages_introduce_themselves,
@@ -75,6 +92,7 @@ CHECKS: Final[tuple[Callable[[Path, Sequence[str]], Iterator[str]], ...]] = (
     no_path_of_one_machine,
     nothing_left_open,
     tests_do_not_sleep,
+    named_tests_exist,
 )
 
 

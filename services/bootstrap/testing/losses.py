@@ -78,6 +78,7 @@ def audited(house: House, *words: str) -> Any:
     ended: Ended = house.erx.start(
         "audit", "--json", *words, "--store", house.store, "--data", house.data, "--log-level", "error"
     ).ended(SECONDS)
+    assert ended.output, ended.errors
     facts = json.loads(ended.output)
     assert ended.code == (1 if facts["findings"] else 0), ended.errors
     return facts

@@ -171,6 +171,17 @@ async def test_a_record_gone_from_the_middle_of_the_topic_is_named_and_published
     assert left.findings == []
 
 
+async def test_a_record_whose_payload_is_not_the_journals_is_named(data: Path) -> None:
+    async with stores_of(data) as stores:
+        source, offset = await place_on_topic(stores, STREAM, 2)
+    place = "position = (SELECT lane FROM lanes WHERE topic = ? AND partition = ?) * (1 << 40) + ?"
+    changed = f"UPDATE records SET value = x'00' WHERE {place}"
+    assert run_sql(data / "bus.db", changed, TOPIC, source.partition, offset) == 1
+    left, done = await heal(data)
+    assert [(one.lack, one.stream) for one in left.findings] == [(Lack.TOPIC_DIFFERS, STREAM.key)]
+    assert done == []
+
+
 async def test_a_journal_row_that_is_gone_is_named_and_not_healed(data: Path) -> None:
     number = "(SELECT id FROM streams WHERE key = ?)"
     gone = run_sql(data / "journal.db", f"DELETE FROM events WHERE version = 2 AND stream = {number}", STREAM.key)

@@ -33,6 +33,8 @@ def test_the_checkout_passes(check: Check, tracked: list[str]) -> None:
         (house.no_path_of_one_machine, "x.toml", 'path = "/ho' + 'me/ann/notes"\n'),
         (house.nothing_left_open, "services/x.py", "# TO" + "DO: later\n"),
         (house.tests_do_not_sleep, "tests/test_x.py", "    await asyncio.sl" + "eep(0.1)\n"),
+        (house.named_tests_exist, "docs/x.md", "held by `tests/unit/test_none.py::test_nothing`\n"),
+        (house.named_tests_exist, "docs/guarantees.md", "| **Everything** | always | nobody |\n"),
     ],
 )
 def test_each_check_finds_what_it_is_there_for(tmp_path: Path, check: Check, file: str, content: str) -> None:

@@ -8,10 +8,11 @@ import asyncio
 import logging
 from collections.abc import AsyncIterator, Iterable, Sequence
 from dataclasses import dataclass, replace
+from datetime import datetime
 from typing import Any
 
 from eventkernel.envelope import RecordedEvent
-from eventkernel.errors import KernelError
+from eventkernel.errors import KernelError, StoreUnavailable
 from eventkernel.ids import StreamId
 from eventkernel.ports import (
     BusTail,
@@ -155,7 +156,7 @@ class Auditor:
                 first_missing = first_missing or last + 1
             last = event.version
             if event.version == on_topic.version + 1 <= reach.version:
-                on_topic = on_topic.then(event.event_id)
+                on_topic = on_topic.then(event)
             for one in in_views:
                 one.take(event)
         report.events += count
@@ -265,17 +266,37 @@ class Auditor:
         )
 
     async def _events(self, stream: StreamId, *, after: int = 0) -> AsyncIterator[RecordedEvent]:
+        """What there is, in order. A store may refuse to read over a gap: then version by version."""
         while True:
-            page = (await self._s.journal.load(stream, after=after, events_max=self._pace.events_max)).events
+            try:
+                page = (await self._s.journal.load(stream, after=after, events_max=self._pace.events_max)).events
+            except StoreUnavailable:
+                [head] = await self._s.directory.heads([stream])
+                for version in range(after + 1, head.head + 1):
+                    event = await self._one(stream, version)
+                    if event is not None:
+                        yield event
+                return
             for event in page:
                 yield event
             if len(page) < self._pace.events_max:
                 return
             after = page[-1].version
 
-    async def _recorded_at(self, stream: StreamId, version: int) -> Any:
-        found = (await self._s.journal.load(stream, after=version - 1, up_to=version)).events
-        return found[0].meta.recorded_at if found else None
+    async def _one(self, stream: StreamId, version: int) -> RecordedEvent | None:
+        """One event, or None where a store that answers does not give it, asked twice. A store that is away raises."""
+        for _ in range(2):
+            try:
+                found = (await self._s.journal.load(stream, after=version - 1, up_to=version)).events
+            except StoreUnavailable:
+                await self._s.directory.heads([stream])
+            else:
+                return found[0] if found else None
+        return None
+
+    async def _recorded_at(self, stream: StreamId, version: int) -> datetime | None:
+        event = await self._one(stream, version)
+        return event.meta.recorded_at if event else None
 
     async def _pause(self) -> None:
         if self._pace.pause_seconds:

@@ -4,8 +4,8 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass, field
 from hashlib import blake2b
-from uuid import UUID
 
+from eventkernel.envelope import RecordedEvent
 from eventkernel.ids import StreamId
 from eventkernel.ports import BusTail, TopicPartition
 from eventkernel.runtime.cloudevents import BrokenRecord, from_record
@@ -21,9 +21,10 @@ class Reach:
     version: int = 0
     digest: bytes = NOTHING
 
-    def then(self, event_id: UUID) -> "Reach":
-        """With the next version behind it."""
-        return Reach(self.version + 1, blake2b(self.digest + event_id.bytes, digest_size=DIGEST_BYTES).digest())
+    def then(self, event: RecordedEvent) -> "Reach":
+        """With the next version behind it: its id and its payload count."""
+        text = b"".join((self.digest, event.event_id.bytes, event.data))
+        return Reach(self.version + 1, blake2b(text, digest_size=DIGEST_BYTES).digest())
 
 
 @dataclass(slots=True)
@@ -52,7 +53,7 @@ class TopicReach:
                         continue
                     known = self.streams.get(event.stream, Reach())
                     if event.version == known.version + 1:
-                        self.streams[event.stream] = known.then(event.event_id)
+                        self.streams[event.stream] = known.then(event)
                     elif event.version <= known.version:
                         self.repeats += 1
                 offset = records[-1].offset + 1
