@@ -28,6 +28,9 @@ def check() -> None:
     except UpcasterGap as error:
         _tell(error.gaps)  # a codec that finds gaps does not even come to be imported
         return
+    except (AttributeError, ImportError, TypeError) as error:
+        _tell([f"the codecs do not fit the contracts: {error}"])
+        return
     _tell(problems_of(registered, ROOT))
     shapes = sum(len(context.messages) for context in registered)
     steps = sum(len(context.steps) for context in registered)

@@ -1,6 +1,7 @@
 """What is missing or wrong around versioned events, each as a sentence that names it: `./erx schemas check`."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -28,6 +29,7 @@ def check(contexts: Sequence[EventContext], root: Path) -> list[str]:
     problems += _lost_since_release(root, now)
     problems += golden.unsealed_or_edited(root)
     problems += golden.edited_since_release(root)
+    problems += golden.resealed(root)
     problems += _unfinished(root)
     return list(dict.fromkeys(problems))
 
@@ -65,9 +67,8 @@ def states_of(context: EventContext, files: Mapping[Path, ShapeKey]) -> dict[str
     known = ((path, key) for path, key in files.items() if key[0] in order)
     state, found = context.decider.initial, {}
     for path, (event_type, version) in sorted(known, key=lambda item: (item[1][1], order[item[1][0]], item[0].name)):
-        try:
-            event = context.codecs.events.decode(event_type, version, path.read_bytes())
-        except EventUnreadable:
+        event = _decoded(context, event_type, version, path)
+        if isinstance(event, Exception):
             continue  # told by ``_unreadable``
         state = context.decider.evolve(state, event)
         found[f"{path.parent.name}/{path.name}"] = state
@@ -150,14 +151,22 @@ def _unreadable(context: EventContext, files: Mapping[Path, ShapeKey]) -> Iterat
         if (event_type, version) not in context.messages:
             continue
         place = f"{context.golden}/v{version}/{path.name}"
-        try:
-            message = context.messages[event_type, version].FromString(path.read_bytes())
-            context.codecs.events.decode(event_type, version, path.read_bytes())
-        except (EventUnreadable, DecodeError) as error:
-            yield f"{place} cannot be read: {error}"
-            continue
-        for holder, number in _unknown(message):
-            yield f"{place} holds field {number} of {holder}, which the contract no longer has"
+        with suppress(DecodeError):  # then decoding says so, too
+            for holder, number in _unknown(context.messages[event_type, version].FromString(path.read_bytes())):
+                yield f"{place} holds field {number} of {holder}, which the contract no longer has"
+        event = _decoded(context, event_type, version, path)
+        if isinstance(event, EventUnreadable):
+            yield f"{place} cannot be read: {event}"
+        elif isinstance(event, Exception):
+            yield f"{place}: reading it breaks the codec: {event!r}"
+
+
+def _decoded(context: EventContext, event_type: str, version: int, path: Path) -> Any:
+    """The domain event, or what went wrong: a codec beside a contract that lost a field can fail in any way."""
+    try:
+        return context.codecs.events.decode(event_type, version, path.read_bytes())
+    except Exception as error:  # noqa: BLE001 - it is told as what is wrong with these bytes
+        return error
 
 
 def _unknown(message: Message) -> Iterator[tuple[str, int]]:
@@ -187,9 +196,8 @@ def _written_in_older_shapes(context: EventContext, files: Mapping[Path, ShapeKe
         if newest.get(event_type) != version or event_type in tried or (event_type, version) not in context.messages:
             continue
         tried.add(event_type)
-        try:
-            event = context.codecs.events.decode(event_type, version, path.read_bytes())
-        except EventUnreadable:
+        event = _decoded(context, event_type, version, path)
+        if isinstance(event, Exception):
             continue
         written = context.codecs.events.encode(event)
         if (written.type, written.schema_version) != (event_type, version):

@@ -1,7 +1,7 @@
 """Golden files: stored bytes of every shape there has been, written once. A list of their hashes stands beside them.
 
-``tests/golden/SHA256SUMS`` is what ``sha256sum --check`` reads. ``seal`` adds files to it and changes no line; what was there
-at the last release is besides compared with the repository's history, where there is one.
+``tests/golden/SHA256SUMS`` is what ``sha256sum --check`` reads. ``seal`` adds files to it and changes no line. Where there is a
+repository's history it is asked besides: what was there at the last release, and whether a line was ever changed.
 """
 
 import hashlib
@@ -80,6 +80,22 @@ def edited_since_release(root: Path) -> Iterator[str]:
             yield f"{name}: removed, though it was released ({commit[:7]})"
         elif _blob(path.read_bytes(), len(blob)) != blob:
             yield f"{name}: edited after it was released ({commit[:7]}); stored bytes are added to, never edited"
+
+
+def resealed(root: Path) -> Iterator[str]:
+    """A sentence for every event's file whose line in the list is not the one that was first committed.
+
+    Bytes of events may be in somebody's journal from the day they were committed. Says nothing where there is no history.
+    """
+    known = sealed(root)
+    first: dict[str, str] = {}
+    for line in _git(root, "log", "--format=", "--patch", "--unified=0", "--", SUMS).splitlines():
+        digest, _, name = line[1:].partition("  ")
+        if line.startswith("+") and len(digest) == hashlib.sha256().digest_size * 2 and "/events/" in name:
+            first[name] = digest  # newest commits come first, so the oldest one's line stays
+    for name, digest in sorted(first.items()):
+        if known.get(name) != digest:
+            yield f"{FOLDER}/{name}: sealed once, and the list says something else since; stored bytes are never edited"
 
 
 def _edited(root: Path, known: dict[str, str]) -> Iterator[str]:

@@ -134,6 +134,22 @@ def test_bytes_that_cannot_be_read_are_named(context: EventContext, now: Describ
 
 
 @by_context
+def test_bytes_that_break_the_codec_are_named(context: EventContext, now: Described) -> None:
+    class Broken:
+        def __getattr__(self, name: str) -> Any:
+            return getattr(context.codecs.events, name)
+
+        def decode(self, event_type: str, schema_version: int, data: bytes) -> Any:
+            raise AttributeError("lot")
+
+    codecs: Codecs[Any, Any] = Codecs(Broken(), context.codecs.states)
+    problems = found(replace(context, codecs=codecs), now)
+    for path in check.golden_bytes(context, ROOT):
+        place = path.relative_to(ROOT).as_posix()
+        assert f"{place}: reading it breaks the codec: AttributeError('lot')" in problems
+
+
+@by_context
 def test_a_field_that_the_contract_no_longer_has_is_found_in_golden_bytes(
     context: EventContext, now: Described, checkout: Path
 ) -> None:

@@ -104,7 +104,25 @@ def test_an_edit_of_what_was_released_is_found_also_where_the_list_was_edited_wi
     assert "removed, though it was released" in problems[2]
 
 
-def test_what_was_not_released_yet_may_be_written_again(released: Path) -> None:
+def test_an_events_file_that_was_sealed_is_never_sealed_with_other_bytes(checkout: Path) -> None:
+    event = next(name for name in FILES if "/events/" in name and name.endswith(".binpb"))
+    record = next(name for name in FILES if "/states/" in name)
+    git(checkout, "init", "--quiet")
+    git(checkout, "add", ".")
+    git(checkout, "commit", "--quiet", "-m", "sealed")
+    assert list(golden.resealed(checkout)) == []
+    for name in (event, record):
+        (checkout / golden.FOLDER / name).write_bytes(b"something else")
+    (checkout / golden.SUMS).unlink()
+    golden.seal(checkout)
+    git(checkout, "commit", "--quiet", "--all", "-m", "edited and sealed again")
+    (problem,) = golden.resealed(checkout)
+    assert problem.startswith(f"tests/golden/{event}: sealed once")
+    git(checkout, "revert", "--no-edit", "HEAD")
+    assert list(golden.resealed(checkout)) == []
+
+
+def test_what_was_not_released_yet_is_no_matter_of_the_release(released: Path) -> None:
     (released / golden.FOLDER / "draft.binpb").write_bytes(b"\x0a\x00")
     git(released, "add", ".")
     git(released, "commit", "--quiet", "-m", "a draft")
