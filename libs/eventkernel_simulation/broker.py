@@ -116,11 +116,19 @@ class Broker:
             kept = self.weather.random.randint(partition.replicated, len(partition.records))
             del partition.records[kept:], partition.owners[kept:]
             partition.epoch += 1
-            for _, done in partition.waiting:
-                if not done.done():
-                    done.set_exception(ConnectionError("the leader is gone"))
-            partition.waiting.clear()
+            self._drop_waiting(partition)
         self.loop.later(seconds, self._come_back)
+
+    def lose_tail(self, records_max: int) -> TopicPartition:
+        """A replica that lacked the last records becomes the leader: acknowledged ones are gone. Gives the partition."""
+        place = self.weather.random.choice(list(self.partitions))
+        partition = self.partitions[place]
+        kept = self.weather.random.randint(max(0, partition.replicated - records_max), partition.replicated)
+        del partition.records[kept:], partition.owners[kept:]
+        partition.replicated = kept
+        partition.epoch += 1
+        self._drop_waiting(partition)
+        return place
 
     def forget_commits(self) -> None:
         """A group's coordinator comes back with older offsets, as after an unclean change of it."""
@@ -181,6 +189,12 @@ class Broker:
                 still.append((offset, done))
         partition.waiting = still
         self._wake()
+
+    def _drop_waiting(self, partition: Partition) -> None:
+        for _, done in partition.waiting:
+            if not done.done():
+                done.set_exception(ConnectionError("the leader is gone"))
+        partition.waiting.clear()
 
     def _come_back(self) -> None:
         """New leaders: what they kept of the unreplicated is replicated first."""

@@ -178,6 +178,8 @@ class SimulatedSubscription:
         for turn in range(len(held)):
             place = held[(self._turn + turn) % len(held)]
             offset = self._next.get(place, self._group.committed.get(place, 0))
+            if offset > self._broker.partitions[place].replicated:
+                offset = 0  # out of range: from the earliest on
             records = self._broker.readable(place, offset, records_max - len(taken))
             self._next[place] = offset + len(records)
             taken += records

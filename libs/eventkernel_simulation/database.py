@@ -294,7 +294,10 @@ class SimulatedViewStore:
 
     @asynccontextmanager
     async def reading(self) -> AsyncIterator[ViewReading]:
-        """What is committed."""
+        """What is committed when it begins."""
+        await asyncio.sleep(self._weather.trip())
+        if not self._database.up or self._weather.strikes("pg.failed"):
+            raise StoreUnavailable("postgres", "no connection")
         async with self._database.tables.reading() as reading:
             yield reading
 

@@ -13,7 +13,15 @@ from eventkernel_simulation.weather import SkewedClock, Weather
 
 REQUEST_SECONDS = 2.0
 
-CONDITIONAL_FAULTS = ("cql.refused", "cql.lost", "cql.reply_lost", "cql.late", "cql.accepted", "cql.unsettled")
+CONDITIONAL_FAULTS = (
+    "cql.unanswered",
+    "cql.refused",
+    "cql.lost",
+    "cql.reply_lost",
+    "cql.late",
+    "cql.accepted",
+    "cql.unsettled",
+)
 PLAIN_FAULTS = ("cql.refused", "cql.lost", "cql.reply_lost", "cql.late")
 READ_FAULTS = ("cql.refused",)
 

@@ -32,6 +32,7 @@ class Mutation:
     projector: type[Projector[Any]] | None = None
     periodic_commit_log: bool = False
     fold: Callable[..., Folded] | None = None
+    unheeded_audit: bool = False
 
 
 def _delete_when_nothing_is_pending(found: Statics, generation: int) -> Meaning:
@@ -121,6 +122,11 @@ MUTATIONS: Final = {
             "no-version-guard",
             "a view folds every record it gets, known or not",
             fold=_fold_everything,
+        ),
+        Mutation(
+            "unheeded-audit",
+            "the topic loses what it acknowledged, and nobody publishes it again",
+            unheeded_audit=True,
         ),
     )
 }

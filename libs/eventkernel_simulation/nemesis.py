@@ -1,16 +1,21 @@
 """Blows: processes killed, frozen and cut off, stores that crash and come back."""
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 
+from eventkernel.ports import TopicPartition
+from eventkernel_simulation import plan
 from eventkernel_simulation.driver import SimulatedDriver
 from eventkernel_simulation.nodes import Ground, Node
+
+RECORDS_LOST_MAX = 3
 
 
 class Nemesis:
     """Deals the blows of the plan, one after the other, while others heal."""
 
-    def __init__(self, ground: Ground, nodes: Sequence[Node]) -> None:
+    def __init__(self, ground: Ground, nodes: Sequence[Node], tail_lost: Callable[[TopicPartition], None]) -> None:
+        self._tail_lost = tail_lost
         self._ground = ground
         self._nodes = nodes
         self._random = ground.loop.random
@@ -52,6 +57,8 @@ class Nemesis:
                 ground.cluster.stall(lasting)
             case "kafka crashes":
                 ground.broker.crash(lasting)
+            case plan.TAIL_LOST:
+                self._tail_lost(ground.broker.lose_tail(RECORDS_LOST_MAX))
             case "kafka forgets offsets":
                 ground.broker.forget_commits()
             case "postgres crashes":

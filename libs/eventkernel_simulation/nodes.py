@@ -5,9 +5,11 @@ from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from typing import Any
 
+from eventkernel.errors import KernelError
 from eventkernel.ids import StreamId
 from eventkernel.ports import EventStore, Loaded, Position
 from eventkernel.runtime.aggregate_cache import AggregateCache
+from eventkernel.runtime.auditing import Auditor, AuditSources
 from eventkernel.runtime.command_handler import CommandHandler, HandlerLimits
 from eventkernel.runtime.projector import Projector, ProjectorSettings
 from eventkernel.runtime.relay import Relay, RelaySettings
@@ -19,6 +21,7 @@ from eventkernel_cassandra.settings import Layout
 from eventkernel_cassandra.shard_leases import CassandraShardLeases
 from eventkernel_cassandra.snapshot_store import CassandraSnapshotStore
 from eventkernel_cassandra.statements import statements_of
+from eventkernel_cassandra.stream_directory import CassandraStreamDirectory
 from eventkernel_cassandra.watch import Pace
 from eventkernel_simulation.broker import Broker
 from eventkernel_simulation.bus import SimulatedPublisher, SimulatedSubscription, SimulatedTail
@@ -34,6 +37,7 @@ from eventkernel_simulation.weather import SkewedClock, Weather
 STATEMENTS = statements_of("simulated")
 TOPIC, GROUP, SOURCE, CONTEXT = "events", "projectors", "/simulation", "counters"
 VIEWS = (TALLIES, TALLY_SUMS)
+AUDIT_SECONDS = 4.0
 
 
 class SmallLayout(Layout):
@@ -113,6 +117,8 @@ class Node:
                 self._run("relay", self._relay(clock, pokes).run(asyncio.Event()))
             if "projector" in self.parts:
                 self._run("projector", self._projector(clock).run(asyncio.Event()))
+            if "auditor" in self.parts:
+                self._run("auditor", self._audit(clock))
             if "command" in self.parts:
                 self.handler = self._handler(clock, pokes)
         finally:
@@ -210,6 +216,38 @@ class Node:
         )
         pokes += [outbox.poke, relay.poke]
         return relay
+
+    async def _audit(self, clock: SkewedClock) -> None:
+        """As the audit in a relay's process does, only oftener."""
+        ground = self.ground
+        auditor = Auditor(
+            AuditSources(
+                self.events,
+                CassandraStreamDirectory(self.driver, STATEMENTS, ground.layout),
+                SimulatedTail(ground.broker),
+                SimulatedPublisher(ground.broker),
+                SimulatedViewStore(ground.database, self.process),
+                VIEWS,
+                decode,
+                clock,
+                TOPIC,
+                SOURCE,
+                CODEC.wire_name,
+            )
+        )
+        while True:
+            await clock.sleep(AUDIT_SECONDS)
+            try:
+                report = await auditor.look()
+                if ground.mutation is None or not ground.mutation.unheeded_audit:
+                    await auditor.heal(report)
+            except KernelError as error:
+                if not error.retriable:
+                    raise
+                continue
+            if ground.weather.tracing:
+                for finding in report.findings:
+                    ground.weather.note(self.process.name, f"{finding}")
 
     def _projector(self, clock: SkewedClock) -> "Projector[Any]":
         ground = self.ground

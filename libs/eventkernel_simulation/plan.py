@@ -47,6 +47,10 @@ BLOWS = (
 )
 
 
+TAIL_LOST = "kafka loses its tail"
+"""The bus loses what it has acknowledged: only where an auditor runs can everything be right in the end."""
+
+
 @dataclass(frozen=True, slots=True)
 class Plan:
     """How big the world is, how its parts are set, and what goes wrong."""
@@ -78,6 +82,11 @@ class Plan:
     blows: tuple[str, ...]
     blow_seconds: float
 
+    @property
+    def audited(self) -> bool:
+        """Whether an auditor heals what nobody else can see."""
+        return any("auditor" in parts for parts in self.nodes)
+
 
 APART: tuple[tuple[str, ...], ...] = (
     ("command",),
@@ -102,8 +111,10 @@ def plan_of(seed: int) -> Plan:
     share = draw.choice((0.0, 0.15, 0.4, 0.7))
     rates = {name: draw.uniform(*bounds) for name, bounds in RATES.items() if draw.random() < share}
     storm = draw.random()
-    if storm < 0.1:
-        rates |= dict.fromkeys(draw.sample(STORMS, 2), 0.45 if storm < 0.06 else 0.25)
+    if storm < 0.06:
+        rates |= {"cql.unanswered": 0.85}
+    elif storm < 0.1:
+        rates |= dict.fromkeys(draw.sample(STORMS, 2), 0.25)
     elif storm < 0.15:
         rates |= {"produce.lost": 0.3, "produce.unacknowledged": 0.3}
     blows = tuple(draw.sample(BLOWS, count(0, 4)))
@@ -136,7 +147,12 @@ def plan_of(seed: int) -> Plan:
         blows=blows,
         blow_seconds=one(0.3, 1.0, 2.5),
     )
-    return _at_the_edge(plan, draw) if draw.random() < 0.15 else plan
+    if draw.random() < 0.2:
+        plan = _at_the_edge(plan, draw)
+    if draw.random() < 0.2:
+        blows = (*plan.blows, *[TAIL_LOST] * count(1, 2))
+        plan = replace(plan, nodes=(*plan.nodes, ("auditor",)), blows=tuple(draw.sample(blows, len(blows))))
+    return plan
 
 
 def _at_the_edge(plan: Plan, draw: Random) -> Plan:
@@ -144,6 +160,7 @@ def _at_the_edge(plan: Plan, draw: Random) -> Plan:
     return replace(
         plan,
         nodes=draw.choice((TOGETHER, MIXED)),
+        commands_each=plan.commands_each + 4,
         slow=0.3,
         think_seconds=0.2,
         rest_seconds=draw.choice((0.02, 0.1)),

@@ -4,7 +4,7 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from eventkernel.ids import StreamId
-from eventkernel.ports import BusRecord, Checkpoint
+from eventkernel.ports import BusRecord, Checkpoint, TopicPartition
 from eventkernel.runtime.cloudevents import version_of
 from eventkernel_cassandra.session import Statement
 from eventkernel_simulation.cluster import place_of
@@ -22,6 +22,7 @@ class Watching:
         self._heads: dict[str, int] = {}
         self._on_topic: dict[StreamId, int] = {}
         self._folded: dict[StreamId, int] = {}
+        self.truncated: set[TopicPartition] = set()
 
     def executed(self, statement: Statement, values: Sequence[Any], applied: bool) -> None:
         """No fork: an append begins where the one before ended. No cursor moves over what is not on the topic."""
@@ -45,7 +46,7 @@ class Watching:
         """First occurrences are in order, without gap."""
         stream, version = version_of(record)
         highest = self._on_topic.get(stream, 0)
-        if version > highest + 1:
+        if version > highest + 1 and TopicPartition(record.topic, record.partition) not in self.truncated:
             self._breach(f"first occurrences are in order: {stream.key} version {version} comes after {highest}")
         self._on_topic[stream] = max(highest, version)
 

@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from uuid import UUID
 
 from eventkernel.ids import StreamId
+from eventkernel.runtime.cloudevents import version_of
 from eventkernel.testing.counter import decode
-from eventkernel.testing.history import History, Recorder, check, collect
+from eventkernel.testing.history import History, Recorder, Truncation, check, collect
 from eventkernel_cassandra.event_store import CassandraEventStore
 from eventkernel_cassandra.simulated_session import SimulatedSession
 from eventkernel_cassandra.stream_directory import CassandraStreamDirectory
@@ -72,7 +73,7 @@ class World:
             for number, parts in enumerate(plan.nodes)
         ]
         self.breach = ""
-        watching = Watching(self._breached, self.streams, self.database)
+        self.watching = watching = Watching(self._breached, self.streams, self.database)
         self.cluster.heard = watching.executed
         self.broker.heard = watching.published
         self.database.heard = watching.committed
@@ -89,7 +90,7 @@ class World:
         ]
         process = Process("clients")
         working = [self.loop.spawn(process, client.run()) for client in clients]
-        nemesis = Nemesis(self.ground, self.nodes)
+        nemesis = Nemesis(self.ground, self.nodes, self.watching.truncated.add)
         await asyncio.gather(nemesis.run(), *working)
         nemesis.make_good()
         self.weather.calm = True
@@ -117,7 +118,23 @@ class World:
                 return f"pending rows are left: {sorted(rows)}"
         if self.cluster.open_doubts:
             return "an append is in doubt"
-        return self._left_to_fold()
+        return self._left_to_publish() or self._left_to_fold()
+
+    def _left_to_publish(self) -> str:
+        """What the topic lost and the auditor has not brought back."""
+        if not self.watching.truncated:
+            return ""
+        reach: dict[StreamId, int] = {}
+        for partition in self.broker.partitions.values():
+            for record in partition.records:
+                stream, version = version_of(record)
+                if version == reach.get(stream, 0) + 1:
+                    reach[stream] = version
+        for (key, _), found in self.cluster.store.journal.items():
+            on_topic = reach.get(StreamId.from_key(key), 0)
+            if (found.head or 0) > on_topic:
+                return f"the topic has {key} up to {on_topic} of {found.head}"
+        return ""
 
     def _left_to_fold(self) -> str:
         heads: dict[str, int] = {}
@@ -145,6 +162,7 @@ class World:
             store=SimulatedViewStore(self.database, process),
             decode=decode,
         )
+        history.truncations += [Truncation(place.partition) for place in sorted(self.watching.truncated)]
         found = check(history)
         if found:
             raise Breach("; ".join(map(str, found[:3])))
