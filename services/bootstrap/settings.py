@@ -134,7 +134,7 @@ class Settings(BaseSettings):
     postgres_dsn: SecretStr = Field(
         SecretStr("postgresql://erx@127.0.0.1:5432/erx"), description="Connection string of PostgreSQL."
     )
-    postgres_connections_max: int = Field(10, ge=1, description="Connections of one process to PostgreSQL.")
+    postgres_connections_max: int = Field(24, ge=6, description="Connections of one process to PostgreSQL.")
 
     log_level: Literal["debug", "info", "warning", "error"] = Field("info", description="Least level that is logged.")
     log_format: Literal["console", "json"] = Field("console", description="For people or for programs.")

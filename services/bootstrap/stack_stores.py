@@ -15,10 +15,13 @@ if TYPE_CHECKING:
     from eventkernel_cassandra.connect import Driver
     from eventkernel_cassandra.settings import ConnectionSettings
     from eventkernel_kafka.settings import KafkaSettings
+    from eventkernel_postgres.settings import PostgresSettings
 
 _log = logging.getLogger(__name__)
 
 CASSANDRA = "cassandra"
+WEBHOOK_CONNECTIONS = 2
+"""For transactions, and as many for readings."""
 _CLIENTS: dict[str, "Driver | None"] = {"auto": None, "acsylla": "acsylla", "driver": "cassandra-driver"}
 
 
@@ -45,7 +48,6 @@ async def open_stack(settings: Settings) -> Stores:
     from eventkernel_kafka.event_subscription import KafkaEventSubscription
     from eventkernel_kafka.topics import Topic, ensure_topic
     from eventkernel_memory.clock import SystemClock
-    from eventkernel_postgres.settings import PostgresSettings
     from eventkernel_postgres.view_store import PostgresViewStore
     from eventkernel_postgres.webhook_store import PostgresWebhookStore
 
@@ -78,12 +80,10 @@ async def open_stack(settings: Settings) -> Stores:
                 in_sync_replicas_min=max(1, replicas - 1),
             ),
         )
-        views = await PostgresViewStore.open(PostgresSettings(settings.postgres_dsn.get_secret_value()))
+        views = await PostgresViewStore.open(postgres_of_views(settings))
         opened.push_async_callback(views.close)
 
-        webhooks = await PostgresWebhookStore.open(
-            PostgresSettings(settings.postgres_dsn.get_secret_value(), schema="webhooks", writers_max=4, readers_max=4)
-        )
+        webhooks = await PostgresWebhookStore.open(postgres_of_webhooks(settings))
         opened.push_async_callback(webhooks.close)
 
         publisher = KafkaEventPublisher(kafka)
@@ -148,6 +148,24 @@ def _kafka(settings: Settings) -> "KafkaSettings":
         tls=Tls(authority=settings.kafka_ca) if settings.kafka_ca else None,
         sasl=Sasl("SCRAM-SHA-512", settings.kafka_username, password) if settings.kafka_username else None,
     )
+
+
+def postgres_of_views(settings: Settings) -> "PostgresSettings":
+    """What webhooks leave of the connections, a fifth for transactions."""
+    from eventkernel_postgres.settings import PostgresSettings
+
+    left = settings.postgres_connections_max - 2 * WEBHOOK_CONNECTIONS
+    writers = max(1, left // 5)
+    dsn = settings.postgres_dsn.get_secret_value()
+    return PostgresSettings(dsn, writers_max=writers, readers_max=left - writers)
+
+
+def postgres_of_webhooks(settings: Settings) -> "PostgresSettings":
+    """In a schema of their own, since that of the views may be dropped."""
+    from eventkernel_postgres.settings import PostgresSettings
+
+    dsn, few = settings.postgres_dsn.get_secret_value(), WEBHOOK_CONNECTIONS
+    return PostgresSettings(dsn, schema="webhooks", writers_max=few, readers_max=few)
 
 
 def contact_points(listed: str) -> tuple[tuple[str, ...], int]:
