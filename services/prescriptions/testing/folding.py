@@ -2,14 +2,18 @@
 
 import json
 from collections.abc import Iterable
+from dataclasses import replace
 from typing import Any, Final, TypeAlias
 
+from google.type.date_pb2 import Date
 from pydantic import ConfigDict, TypeAdapter
 
+from erx.prescriptions.events.v3 import lifecycle_pb2
 from eventkernel.following import settled
 from prescriptions.domain.decider import PRESCRIPTION
-from prescriptions.domain.events import Event
+from prescriptions.domain.events import Event, PrescriptionCreated
 from prescriptions.domain.state import Prescription
+from prescriptions.domain.values import ClearPatient
 from prescriptions.wire.events import PrescriptionEventCodec
 
 Stored: TypeAlias = tuple[str, int, bytes]
@@ -41,3 +45,24 @@ def state_data(state: Prescription) -> Any:
     if "seen_dispense_ids" in data:
         data["seen_dispense_ids"].sort()
     return data
+
+
+def as_today(events: Iterable[Stored]) -> list[Stored]:
+    """The events as today's version writes them, with patients' details in clear where they were: for comparisons alone."""
+    found = []
+    for event in read_stream(events):
+        match event:
+            case PrescriptionCreated(content) if isinstance(content.patient_snapshot, ClearPatient):
+                clear = content.patient_snapshot
+                plain = _CODEC.encode(replace(event, content=replace(content, patient_snapshot=None)))
+                message = lifecycle_pb2.PrescriptionCreated.FromString(plain.data)
+                told = message.content.patient.clear
+                told.name, told.birth_date_text = clear.name, clear.birth_date_text
+                if clear.birth_date is not None:
+                    born = clear.birth_date
+                    told.birth_date.CopyFrom(Date(year=born.year, month=born.month, day=born.day))
+                found.append((plain.type, plain.schema_version, message.SerializeToString(deterministic=True)))
+            case _:
+                encoded = _CODEC.encode(event)
+                found.append((encoded.type, encoded.schema_version, encoded.data))
+    return found

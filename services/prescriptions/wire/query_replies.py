@@ -24,6 +24,7 @@ MESSAGES_MAX = 4_096
 
 _HANDED_OUT = (Happened.PART, Happened.FILL)
 _CODEC = PrescriptionEventCodec()
+_WRITTEN = frozenset({"PrescriptionCreated", "PrescriptionAmended"})
 _EVENT_FIELDS = {
     field.message_type.name: field.name
     for field in event_pb2.PrescriptionEvent.DESCRIPTOR.fields
@@ -169,5 +170,8 @@ def newest_shape(event: RecordedEvent, meant: Event | None = None) -> event_pb2.
             decoded = replace(decoded, content=without_patient(decoded.content))
         encoded = _CODEC.encode(decoded)
         name, data = encoded.type, encoded.data
-    fields: dict[str, Any] = {_EVENT_FIELDS[name]: message_class(name, newest_of(name)).FromString(data)}
+    message: Any = message_class(name, newest_of(name)).FromString(data)
+    if name in _WRITTEN and message.content.patient.HasField("clear"):
+        message.content.patient.reference_only.SetInParent()
+    fields: dict[str, Any] = {_EVENT_FIELDS[name]: message}
     return event_pb2.PrescriptionEvent(**fields)

@@ -9,10 +9,10 @@ from eventkernel.errors import InvalidCommand
 from eventkernel.upcasting import Shape
 from prescriptions.domain.events import Event
 from prescriptions.wire.downcasters import DOWNCASTERS
-from prescriptions.wire.events import NEWEST, PrescriptionEventCodec
+from prescriptions.wire.events import UPCASTERS, PrescriptionEventCodec, newest_of
 from prescriptions.wire.query_replies import newest_shape
 
-VERSIONS: Final = tuple(sorted({NEWEST, *DOWNCASTERS.offered}))
+VERSIONS: Final = tuple(sorted({*UPCASTERS.newest.values(), *DOWNCASTERS.offered}))
 """The schema versions that may be asked for."""
 
 _CODEC: Final = PrescriptionEventCodec()
@@ -32,7 +32,8 @@ def event_in(event: RecordedEvent, version: int, meant: Event | None = None) -> 
     """
     wrapped = newest_shape(event, meant)
     payload = getattr(wrapped, wrapped.WhichOneof("event") or "")
-    newest = Shape(payload.DESCRIPTOR.name, NEWEST, payload)
+    name = payload.DESCRIPTOR.name
+    newest = Shape(name, newest_of(name), payload)
     try:
         lowered = DOWNCASTERS.downcast(newest, version)
     except CannotBeExpressed as error:
