@@ -19,7 +19,7 @@ async def test_every_overlay_is_right_while_the_projector_stands_still_and_all_d
 
 
 async def test_beyond_the_bound_questions_wait_and_say_so_and_no_more_is_kept(tmp_path: Path) -> None:
-    size = Size(seconds=3.0, events_max=20, writers=4, askers=2, patience_seconds=0.5)
+    size = Size(seconds=1.0, events_max=20, writers=4, askers=2, patience_seconds=0.5, filled=True)
     saw = await show(tmp_path, tmp_path / "data", size)
     assert (saw.wrong, saw.differences) == ([], ())
     assert saw.events_before_drain > 20

@@ -22,7 +22,7 @@ import grpc
 
 from bootstrap.testing.calls import Caller, caller, signing
 from bootstrap.testing.data import settled
-from bootstrap.testing.program import FREE_PORTS, Child, Erx, eventually
+from bootstrap.testing.program import FREE_PORTS, Child, Erx, NotSeen, eventually
 from bootstrap.testing.scrape import memory_of, metrics_of
 from erx.eventlog.v1 import consistency_pb2 as cp
 from eventkernel_grpc import RemoteError, decode_token, encode_token, merge_positions
@@ -41,13 +41,17 @@ WAITED = ("TOKEN_NOT_REACHED", "DEADLINE_EXCEEDED")
 
 @dataclass(frozen=True, slots=True)
 class Size:
-    """How large a show is. Of the writers so many ask, too; ``patience_seconds``: the deadline of a question."""
+    """How large a show is. Of the writers so many ask, too; ``patience_seconds``: the deadline of a question.
+
+    It lasts at least so many ``seconds``, and until more was written than there is room for, where that is ``filled``.
+    """
 
     seconds: float
     events_max: int
     writers: int = 8
     askers: int = 8
     patience_seconds: float = 30.0
+    filled: bool = False
     words: tuple[str, ...] = ()
 
 
@@ -182,7 +186,7 @@ async def show(folder: Path, data: Path, size: Size) -> Seen:
             over, random = asyncio.Event(), Random(1)  # noqa: S311 - a seeded show
             writers = [Writer(number, people, seen, size, random) for number in range(size.writers)]
             running = [asyncio.create_task(writer.run(over)) for writer in writers]
-            await _watched(seen, metrics, query, time.monotonic() + size.seconds, running)
+            await _watched(seen, metrics, query, time.monotonic() + size.seconds, running, filled=size.filled)
             after = await metrics_of(metrics)
             seen.events_before_drain, begun = seen.events, time.monotonic()
             await _projector(erx, data, size)
@@ -229,10 +233,22 @@ async def _projector(erx: Erx, data: Path, size: Size) -> Child:
     return await asyncio.to_thread(started.says, "ready")
 
 
-async def _watched(seen: Seen, metrics: str, query: Child, until: float, running: "list[asyncio.Task[None]]") -> None:
-    """Look at memory until then; a writer that fails ends it."""
-    while (left := until - time.monotonic()) > 0:
-        await asyncio.wait(running, timeout=min(LOOK_SECONDS, left), return_when=asyncio.FIRST_EXCEPTION)
+async def _watched(
+    seen: Seen,
+    metrics: str,
+    query: Child,
+    until: float,
+    running: "list[asyncio.Task[None]]",
+    *,
+    filled: bool = False,
+) -> None:
+    """Look at memory until then, and until questions were refused an overlay where it is to be ``filled``."""
+    full = not filled
+    while (left := until - time.monotonic()) > 0 or not full:
+        if left < -DRAIN_SECONDS:
+            raise NotSeen(f"no full overlay; seen: {seen}")
+        pause = min(LOOK_SECONDS, left) if left > 0 else LOOK_SECONDS
+        await asyncio.wait(running, timeout=pause, return_when=asyncio.FIRST_EXCEPTION)
         for task in running:
             if task.done():
                 task.result()
@@ -240,11 +256,14 @@ async def _watched(seen: Seen, metrics: str, query: Child, until: float, running
         seen.pending_max = max(seen.pending_max, now["erx_overlay_events"])
         seen.pending_bytes_max = max(seen.pending_bytes_max, now["erx_overlay_bytes"])
         seen.memory_max = max(seen.memory_max, await memory_of(query.process.pid))
+        full = full or (now["erx_overlay_degraded_total"] > 0 and seen.events > seen.events_max)
 
 
 def sizes(seconds: float, words: tuple[str, ...] = ()) -> tuple[Size, Size]:
     """With room for everything, and with room for little."""
-    return Size(seconds, 1_000_000, words=words), Size(seconds, 300, askers=4, patience_seconds=1.0, words=words)
+    return Size(seconds, 1_000_000, words=words), Size(
+        seconds, 300, askers=4, patience_seconds=1.0, filled=True, words=words
+    )
 
 
 def main() -> int:
