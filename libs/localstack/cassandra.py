@@ -68,6 +68,11 @@ class CassandraNode(Server):
     def _client(self) -> tuple[str, int]:
         return self.endpoint.host, self.endpoint.port
 
+    @property
+    def own_settings(self) -> Path:
+        """YAML that need not exist: it holds from the next start on beside our own settings, none of which it may name."""
+        return self.folder / "own.yaml"
+
     def _prepare(self, tell: Callable[[str], None]) -> None:
         if not jars.cached("cassandra"):
             tell(f"fetching the jars of Cassandra {jars.version('cassandra')} with Maven, once")
@@ -85,7 +90,8 @@ class CassandraNode(Server):
             password_authentication=self._password_authentication,
             tokens=settings.ring_tokens(self._ring.index(self._record.address), nodes),
         )
-        (self.folder / "cassandra.yaml").write_text(settings.render_yaml(rendered), encoding="utf-8")
+        own = self.own_settings.read_text(encoding="utf-8") if self.own_settings.exists() else ""
+        (self.folder / "cassandra.yaml").write_text(settings.render_yaml(rendered) + own, encoding="utf-8")
         logging = files("localstack").joinpath("logging", "logback.xml").read_text(encoding="utf-8")
         (self.folder / "logback.xml").write_text(logging, encoding="utf-8")
 

@@ -9,6 +9,7 @@ import functools
 import os
 import signal
 import subprocess
+import sys
 import time
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -17,6 +18,14 @@ from pathlib import Path
 MARK = "ERX_LOCALSTACK_ROOT"
 
 _PROC = Path("/proc")
+_AS_ACCOUNT = """
+import os, sys
+uid, gid, *command = sys.argv[1:]
+os.setgroups([])
+os.setgid(int(gid))
+os.setuid(int(uid))
+os.execv(command[0], command)
+"""
 _POLL_SECONDS = 0.02
 
 # Our own children: kept so that they are reaped, whoever asks whether they live.
@@ -43,7 +52,13 @@ class Account:
 def spawn(
     command: Sequence[str], *, root: Path, log: Path, cwd: Path, env: Mapping[str, str], account: Account | None = None
 ) -> ProcessIdentity:
-    """Start a process in its own session and process group, its output appended to `log`."""
+    """Start a process in its own session and process group, its output appended to `log`.
+
+    Another account is taken on by the child itself: where `subprocess` does it, it forks, and the fork handlers of libraries
+    with threads of their own (gRPC's) run in the child; without it, it uses `vfork`, which runs none.
+    """
+    if account is not None:
+        command = [sys.executable, "-I", "-S", "-c", _AS_ACCOUNT, str(account.uid), str(account.gid), *command]
     with log.open("ab") as output:
         child = subprocess.Popen(
             command,
@@ -53,9 +68,6 @@ def spawn(
             cwd=cwd,
             env={**os.environ, **env, MARK: str(root)},
             start_new_session=True,
-            user=account.uid if account else None,
-            group=account.gid if account else None,
-            extra_groups=[] if account else None,
         )
     _children[child.pid] = child
     return identify(child.pid)

@@ -132,20 +132,28 @@ class Nemesis:
         """Remove the first half of a partition, as a wrong retention would; once a run."""
         if self.truncated:
             return await self._kill_role(chooser)
-        partition, before = await asyncio.to_thread(self._remove_half, chooser)
+        partition, before = await asyncio.to_thread(self._remove_half)
+        if before == 0:
+            return "nothing on it yet"
         self.truncated.append(partition)
         return f"partition {partition} before offset {before}"
 
-    def _remove_half(self, chooser: random.Random) -> tuple[int, int]:
+    def _remove_half(self) -> tuple[int, int]:
+        """Of the fullest partition."""
         servers: dict[str, str | int | float | bool] = {"bootstrap.servers": self.place.stack.kafka.bootstrap_servers}
         admin, reader = AdminClient(servers), Consumer({**servers, "group.id": "nobody"})
-        partitions = sorted(admin.list_topics(TOPIC, timeout=ADMIN_SECONDS).topics[TOPIC].partitions)
-        place = TopicPartition(TOPIC, chooser.choice(partitions))
-        _, end = reader.get_watermark_offsets(place, timeout=ADMIN_SECONDS)
+        partitions = admin.list_topics(TOPIC, timeout=ADMIN_SECONDS).topics[TOPIC].partitions
+        ends = {
+            one: reader.get_watermark_offsets(TopicPartition(TOPIC, one), timeout=ADMIN_SECONDS)[1]
+            for one in partitions
+        }
         reader.close()
-        place.offset = end // 2
-        admin.delete_records([place])[place].result(ADMIN_SECONDS)
-        return place.partition, place.offset
+        partition = max(ends, key=lambda one: (ends[one], -one))
+        before = ends[partition] // 2
+        if before:
+            place = TopicPartition(TOPIC, partition, before)
+            admin.delete_records([place])[place].result(ADMIN_SECONDS)
+        return partition, before
 
     async def _cut(self, chooser: random.Random, link: str) -> str:
         await asyncio.to_thread(self.place.proxies.cut, link)
