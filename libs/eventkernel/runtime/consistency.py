@@ -10,7 +10,7 @@ from eventkernel.ports import Clock, ViewStore
 from eventkernel.runtime.waiting import first_of
 from eventkernel.view import View
 
-_FIRST_WAIT_SECONDS = 0.002
+_FIRST_WAIT_SECONDS = 0.01
 _LONGEST_WAIT_SECONDS = 0.05
 
 
