@@ -1,6 +1,7 @@
 """Encrypted connections and passwords, on both drivers."""
 
 import asyncio
+import json
 import ssl
 import subprocess
 from collections.abc import AsyncIterator
@@ -90,14 +91,49 @@ async def test_a_server_that_nobody_vouches_for_is_not_spoken_to(
 
 @pytest.mark.slow
 @pytest.mark.stack("cassandra")
-async def test_a_wrong_password_is_a_mismatch_and_the_right_one_opens(tmp_path: Path) -> None:
+async def test_a_server_that_asks_for_a_password_and_shows_a_certificate(
+    tmp_path: Path, certificates: tuple[Certificate, Certificate]
+) -> None:
+    ours, foreign = certificates
+    drivers: list[Driver] = ["acsylla", "cassandra-driver"]
     with Stack(tmp_path / "stack", services=["cassandra"], password_authentication=True) as stack:
         endpoint = stack.cassandra.endpoint
         right = ConnectionSettings((endpoint.host,), endpoint.port, username="cassandra", password="cassandra")
-        drivers: list[Driver] = ["acsylla", "cassandra-driver"]
+        await opens(right, drivers)
+        stack.cassandra.stop()
+        stack.cassandra.own_settings.write_text(encrypting(ours, tmp_path), encoding="utf-8")
+        stack.cassandra.start()
+        trusting = replace(right, tls=Tls(ours.certificate.read_bytes()))
+        await opens(trusting, drivers)
         for driver in drivers:
-            with pytest.raises(StoreMismatch):
-                await open_session(replace(right, password="wrong"), driver)
-            session = await open_session(right, driver)
-            assert len(await session.read(RELEASE, [])) == 1
-            await session.close()
+            with pytest.raises((StoreMismatch, StoreUnavailable)):
+                doubting = replace(right, tls=Tls(foreign.certificate.read_bytes()), connect_timeout_seconds=1.0)
+                await open_session(doubting, driver)
+
+
+async def opens(right: ConnectionSettings, drivers: list[Driver]) -> None:
+    """With the right password alone."""
+    for driver in drivers:
+        with pytest.raises(StoreMismatch):
+            await open_session(replace(right, password="wrong"), driver)
+        session = await open_session(right, driver)
+        assert len(await session.read(RELEASE, [])) == 1
+        await session.close()
+
+
+def encrypting(shown: Certificate, folder: Path) -> str:
+    """Cassandra's settings of encryption; what is not encrypted is let in beside it, for the probe that waits for the start."""
+    store = folder / "keys.p12"
+    files = ["-inkey", shown.key, "-in", shown.certificate, "-out", store]
+    subprocess.run(
+        ["openssl", "pkcs12", "-export", *files, "-passout", "pass:changeit"], check=True, capture_output=True
+    )
+    options = {
+        "enabled": True,
+        "optional": True,
+        "keystore": str(store),
+        "keystore_password": "changeit",
+        "store_type": "PKCS12",
+        "require_client_auth": False,
+    }
+    return f"client_encryption_options: {json.dumps(options)}\n"
