@@ -61,6 +61,11 @@ class Downcasters:
         self._differences = differences
 
     @property
+    def steps(self) -> tuple[DownStep, ...]:
+        """Every step, in the order of their declaration."""
+        return tuple(self._steps.values())
+
+    @property
     def offered(self) -> frozenset[int]:
         """The schema versions that may be asked for, besides the newest of each event."""
         return frozenset(version - 1 for _, version in self._steps)

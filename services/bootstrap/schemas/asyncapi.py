@@ -123,6 +123,8 @@ def _messages(context: EventContext, described: Described) -> Iterator[tuple[str
         }
         if said := step_says(context, event_type, version):
             body["x-read-as"] = said
+        if version == context.upcasters.newest.get(event_type) and (told := context.told_also_as(event_type)):
+            body["x-told-also-as"] = [wire_name(context, *shape) for shape in told]
         if commands := context.producers.get(event_type):
             body["x-comes-of"] = list(commands)
         yield message.full_name, body

@@ -65,13 +65,18 @@ def _consumers(context: EventContext) -> Iterator[str]:
 def _overview(context: EventContext, described: Described) -> Iterator[str]:
     yield "### Types"
     yield ""
-    yield "| Event | Versions | Comes of | Says |"
-    yield "|---|---|---|---|"
+    yield "A record holds the version it was stored in. Whoever watches, has a webhook or follows with `erx topic tail` may ask"
+    yield "for an older one, where *told also as* has it; what it cannot say is told beside it."
+    yield ""
+    yield "| Event | Versions | Told also as | Comes of | Says |"
+    yield "|---|---|---|---|---|"
     for event_type in context.types:
         versions = context.versions_of(event_type)
         newest = described.messages[wire_name(context, event_type, versions[-1])]
         shown = " ".join(map(str, versions))
-        yield f"| [{event_type}](#{event_type.lower()}) | {shown} | {_producers(context, event_type)} | {newest.comment} |"
+        told = ", ".join(_shape_text(shape, event_type) for shape in context.told_also_as(event_type))
+        name = f"[{event_type}](#{event_type.lower()})"
+        yield f"| {name} | {shown} | {told} | {_producers(context, event_type)} | {newest.comment} |"
     yield ""
 
 
@@ -159,6 +164,10 @@ def wire_name(context: EventContext, event_type: str, version: int) -> str:
 def _producers(context: EventContext, event_type: str) -> str:
     commands: Iterable[str] = context.producers.get(event_type, ())
     return ", ".join(f"`{command}`" for command in commands) or "nothing any more"
+
+
+def _shape_text(shape: tuple[str, int], event_type: str) -> str:
+    return f"{shape[1]}" if shape[0] == event_type else f"`{shape[0]}` {shape[1]}"
 
 
 def _link(name: str) -> str:

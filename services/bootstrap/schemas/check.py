@@ -14,6 +14,7 @@ from bootstrap.schemas.contexts import EventContext
 from bootstrap.schemas.described import Described, describe
 from bootstrap.schemas.diff import Ability, compare
 from bootstrap.schemas.images import ImageError, built_in, read_image
+from eventkernel.downcasting import CannotBeExpressed
 from eventkernel.errors import EventUnreadable, UpcasterGap
 from eventkernel.upcasting import Shape, Step, Upcasters
 
@@ -44,6 +45,7 @@ def check_context(context: EventContext, root: Path, now: Described) -> Iterator
     yield from _gaps(context)
     yield from _steps_never_reached(context, files)
     yield from _unreadable(context, files)
+    yield from _downcasters_that_fail(context, files)
     yield from _written_in_older_shapes(context, files)
     yield from _fields_without_bytes(context, files, now)
     yield from states.problems(context, root, states_of(context, files))
@@ -159,6 +161,28 @@ def _unreadable(context: EventContext, files: Mapping[Path, ShapeKey]) -> Iterat
             yield f"{place} cannot be read: {event}"
         elif isinstance(event, Exception):
             yield f"{place}: reading it breaks the codec: {event!r}"
+
+
+def _downcasters_that_fail(context: EventContext, files: Mapping[Path, ShapeKey]) -> Iterator[str]:
+    """Steps down between shapes that nobody knows, and events of today for which they fail instead of refusing."""
+    downcasters = context.downcasters
+    if downcasters is None:
+        return
+    for step in downcasters.steps:
+        for shape in ((step.type, step.version), (step.gives or step.type, step.version - 1)):
+            if shape not in context.messages:
+                yield f"the step down from {step.type} version {step.version}: no message is {shape[0]} version {shape[1]}"
+    for path, (event_type, version) in files.items():
+        if context.upcasters.newest.get(event_type) != version or (event_type, version) not in context.messages:
+            continue
+        for older in sorted(downcasters.offered):
+            try:
+                message = context.messages[event_type, version].FromString(path.read_bytes())
+                downcasters.downcast(Shape(event_type, version, message), older)
+            except CannotBeExpressed:
+                continue
+            except Exception as error:  # noqa: BLE001 - it is told as what is wrong with the step
+                yield f"{context.golden}/v{version}/{path.name} is not told in version {older}: {error!r}"
 
 
 def _decoded(context: EventContext, event_type: str, version: int, path: Path) -> Any:

@@ -15,6 +15,7 @@ from bootstrap.devtools.paths import ROOT
 from bootstrap.stores import SOURCE, TOPIC
 from eventkernel.codec import Codecs
 from eventkernel.decider import Decider
+from eventkernel.downcasting import Downcasters
 from eventkernel.upcasting import Step, Upcasters
 from eventkernel.view import View
 
@@ -43,6 +44,7 @@ class EventContext:
     source: str
     messages: Mapping[tuple[str, int], type[Message]]
     upcasters: Upcasters
+    downcasters: Downcasters | None
     codecs: Codecs[Any, Any]
     decider: Decider[Any, Any, Any, Any]
     state: type[Any]
@@ -60,6 +62,15 @@ class EventContext:
     def steps(self) -> dict[tuple[str, int], Step]:
         """Every upcaster by the shape that it reads."""
         return {(step.type, step.version): step for step in self.upcasters.steps}
+
+    def told_also_as(self, event_type: str) -> list[tuple[str, int]]:
+        """The older shapes in which an event of today is told to who asks for them, newest first."""
+        steps = {(step.type, step.version): step for step in self.downcasters.steps} if self.downcasters else {}
+        name, version, found = event_type, self.upcasters.newest.get(event_type, 0), []
+        while step := steps.get((name, version)):
+            name, version = step.gives or name, version - 1
+            found.append((name, version))
+        return found
 
     def versions_of(self, event_type: str) -> list[int]:
         """The schema versions in which an event can be read, oldest first."""
@@ -85,6 +96,7 @@ def prescriptions() -> EventContext:
     from prescriptions.streams import CATEGORY, CONTEXT
     from prescriptions.views import VIEWS
     from prescriptions.wire import events
+    from prescriptions.wire.downcasters import DOWNCASTERS
     from prescriptions.wire.snapshots import VERSION, PrescriptionStateCodec
 
     return EventContext(
@@ -95,6 +107,7 @@ def prescriptions() -> EventContext:
         source=SOURCE,
         messages=events.MESSAGES,
         upcasters=events.UPCASTERS,
+        downcasters=DOWNCASTERS,
         codecs=Codecs(events.PrescriptionEventCodec(), PrescriptionStateCodec()),
         decider=PRESCRIPTION,
         state=Prescription,

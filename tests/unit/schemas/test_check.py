@@ -18,6 +18,7 @@ from bootstrap.schemas.contexts import EventContext, contexts
 from bootstrap.schemas.described import Described, Field, describe
 from bootstrap.schemas.images import built_in
 from eventkernel.codec import Codecs, EncodedEvent
+from eventkernel.downcasting import Downcasters, DownStep
 from eventkernel.errors import UpcastFailed
 from eventkernel.upcasting import Step, Upcasters
 
@@ -123,6 +124,21 @@ def test_an_event_that_is_still_written_in_an_older_shape_is_named(context: Even
     problems = found(replace(context, codecs=codecs), now)
     for event_type, newest in context.upcasters.newest.items():
         assert f"{event_type} is written in version {newest - 1}, and its newest is {newest}" in problems
+
+
+@by_context
+def test_a_step_down_that_fails_or_leads_nowhere_is_named(context: EventContext, now: Described) -> None:
+    event_type, newest = next(iter(context.upcasters.newest.items()))
+
+    def fails(_payload: Any) -> Any:
+        raise KeyError("unit")
+
+    steps = (DownStep(event_type, newest, fails), DownStep("NeverStored", 2, fails))
+    down = Downcasters(context.upcasters, steps, differences=lambda *_: ())
+    problems = found(replace(context, downcasters=down), now)
+    assert "the step down from NeverStored version 2: no message is NeverStored version 1" in problems
+    place = f"{context.golden}/v{newest}/{event_type}.binpb"
+    assert f"{place} is not told in version {newest - 1}: KeyError('unit')" in problems
 
 
 @by_context
