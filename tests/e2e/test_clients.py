@@ -47,6 +47,7 @@ invalid code=INVALID_ARGUMENT reason=INVALID_REQUEST violations=request_id:STRIN
 content.refills_allowed:INT32_GTE_LTE
 done
 """
+SECONDS = 180.0
 EVENTS = [
     "PrescriptionCreated",
     "PrescriptionSigned",
@@ -93,6 +94,7 @@ def ground(
         kafka: KafkaBroker = stack.kafka
         with place_on(cassandra_server, kafka, postgres_server) as variables:
             yield Ground("stack", erx, tmp_path / "data", variables)
+            erx.close()  # before what it stands on is taken away
 
 
 @pytest.mark.stack
@@ -107,21 +109,20 @@ async def test_a_reader_in_go_decodes_from_the_topic_what_the_journal_holds(grou
             await c.dispense(one, claimed.claim_token, 20)
         await c.write()
     stored = await journal_of(ground)
-    brokers = ground.variables["ERX_KAFKA_BOOTSTRAP_SERVERS"]
+    where = ("--brokers", ground.variables["ERX_KAFKA_BOOTSTRAP_SERVERS"], "--tenant", tenant, "--seconds", "120")
 
     async def read() -> list[Any]:
-        told = await asyncio.to_thread(reader.run, "--brokers", brokers, "--json", "--tenant", tenant)
+        told = await asyncio.to_thread(reader.run, *where, "--json")
         lines = [json.loads(line) for line in told.splitlines()]
         return lines if len({line["id"] for line in lines}) == len(stored) else []
 
-    read_events = await eventually(f"{len(stored)} events on the topic", read)
+    read_events = await eventually(f"{len(stored)} events on the topic", read, seconds=SECONDS)
     assert {line["id"]: line for line in read_events} == {str(event.event_id): shown(event) for event in stored}
     for key in {line["key"] for line in read_events}:
         versions = list(dict.fromkeys(line["version"] for line in read_events if line["key"] == key))
         assert versions == list(range(1, len(versions) + 1))
-    plain = await asyncio.to_thread(reader.run, "--brokers", brokers, "--tenant", tenant)
+    plain = await asyncio.to_thread(reader.run, *where)
     assert f"{read_events[0]['key']} version=1 type=erx.prescriptions.events.v" in plain
-    assert (await asyncio.to_thread(server.stopped)).code == 0
 
 
 async def journal_of(ground: Ground) -> list[RecordedEvent]:
