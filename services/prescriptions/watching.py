@@ -72,7 +72,7 @@ class PrescriptionWatchService(PrescriptionWatchServiceServicer):
         async with aclosing(told):
             async for one in told:
                 for message in messages_of(one, version):
-                    _veil(viewer, message)
+                    veil(viewer, message)
                     self._note(call, message, patients)
                     yield message
 
@@ -143,7 +143,7 @@ def _change(
     return w.WatchPrescriptionsResponse(resume_token=token, changed=changed)
 
 
-def _veil(viewer: Viewer | None, message: w.WatchPrescriptionsResponse) -> None:
+def veil(viewer: Viewer | None, message: w.WatchPrescriptionsResponse) -> None:
     """Leave out what is not the viewer's to know. An event tells of the patient where the row after it does."""
     veiled(viewer, message)
     if viewer is not None and viewer.sight.offered:

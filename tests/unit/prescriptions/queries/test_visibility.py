@@ -2,12 +2,15 @@
 
 import pytest
 
+from erx.eventlog.v1.envelope_pb2 import EventShape
+from erx.prescriptions.v1 import watch_service_pb2 as w
 from eventkernel.envelope import Actor
 from eventkernel.errors import Refusal
 from prescriptions.queries.visibility import SIGHTS, may_subscribe, viewer_of
-from prescriptions.testing.stories import AT_CORNER, PATIENT, PRESCRIBER, SYSTEM
+from prescriptions.testing.stories import AT_CORNER, AT_HARBOUR, PATIENT, PRESCRIBER, SYSTEM
 from prescriptions.views import VIEWS
 from prescriptions.views.access_log import ACCESS_LOG
+from prescriptions.watching import veil
 
 COLUMNS = {view.name: {column.name for column in view.columns} for view in (*VIEWS, ACCESS_LOG)}
 
@@ -55,3 +58,21 @@ def test_a_payer_may_have_no_webhook() -> None:
 def test_a_role_that_nobody_named_sees_nothing() -> None:
     with pytest.raises(Refusal, match="neighbour"):
         viewer_of(Actor("joe", "neighbour"), by_role=True)
+
+
+def test_the_event_of_a_change_is_told_where_its_patient_is() -> None:
+    for actor, told in ((AT_CORNER, True), (AT_HARBOUR, False), (PATIENT, True)):
+        changed = w.PrescriptionChanged(event=EventShape(schema_version=3))
+        changed.prescription.content.patient_id = "patient-1"
+        changed.prescription.nominated_pharmacy.ncpdp_id = AT_CORNER.organisation
+        message = w.WatchPrescriptionsResponse(changed=changed)
+        veil(viewer_of(actor, by_role=True), message)
+        assert message.changed.HasField("event") is told
+        assert (message.changed.prescription.content.patient_id == "patient-1") is told
+
+
+def test_a_pharmacy_hears_that_something_is_gone_and_no_more() -> None:
+    message = w.WatchPrescriptionsResponse(removed=w.PrescriptionRemoved(event=EventShape(schema_version=3)))
+    veil(viewer_of(AT_CORNER, by_role=True), message)
+    assert message.HasField("removed")
+    assert not message.removed.HasField("event")
