@@ -10,17 +10,23 @@ import json
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from functools import wraps
-from typing import Any, Generic, Protocol, TypeVar, runtime_checkable
+from typing import Any, Final, Generic, Protocol, TypeVar, runtime_checkable
 
 from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import UpcastFailed
 from eventkernel.filters import Row
+from eventkernel.remembered import ByIdentity
 from eventkernel.upcasting import Known, Upcasters
 from eventkernel.view import View, ViewStateCodec
 
 E = TypeVar("E")
 E_co = TypeVar("E_co", covariant=True)
 S = TypeVar("S")
+
+_JSON: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
+
+FRONTS_MAX = 1_024
+"""Encoded values of what is known that are remembered."""
 
 MARK = b"\x00known\x00"
 """How a state begins that has something known in front of it. No state's own bytes may begin so."""
@@ -130,10 +136,16 @@ def with_known(data: bytes, known: Known | None) -> bytes:
     """A state's bytes behind what is known; the bytes alone where nothing is."""
     if data.startswith(MARK):
         raise ValueError("a state's bytes must not begin like what is known of a stream")
-    if known is None:
-        return data
-    text = json.dumps(dict(known), separators=(",", ":"), ensure_ascii=False).encode()
-    return b"".join((MARK, len(text).to_bytes(4, "big"), text, data))
+    return data if known is None else _front(known) + data
+
+
+def _new_front(known: Known) -> bytes:
+    text = _JSON.encode(dict(known)).encode()
+    return b"".join((MARK, len(text).to_bytes(4, "big"), text))
+
+
+# The views of a stream keep the very same value with their checkpoints.
+_front: Final = ByIdentity(_new_front, FRONTS_MAX)
 
 
 def split_known(data: bytes) -> tuple[Known | None, bytes]:

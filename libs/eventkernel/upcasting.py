@@ -80,6 +80,7 @@ class Upcasters:
         declared = [step.context for step in self._steps.values() if step.context is not None]
         self._contexts = tuple({context.name: context for context in declared}.values())
         self._level = max((context.version for context in self._contexts), default=0)
+        self._beginning: Known = tuple((context.name, context.initial) for context in self._contexts)
 
     @property
     def newest(self) -> Mapping[str, int]:
@@ -99,7 +100,7 @@ class Upcasters:
     @property
     def beginning(self) -> Known:
         """What is known before the first event of a stream."""
-        return tuple((context.name, context.initial) for context in self._contexts)
+        return self._beginning
 
     def follows(self, version: int) -> bool:
         """Whether an event stored in this schema version takes part in any context."""
