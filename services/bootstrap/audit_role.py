@@ -4,6 +4,7 @@ import asyncio
 import logging
 import random
 from collections.abc import Coroutine
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 from bootstrap.audit import auditor
@@ -36,7 +37,9 @@ def audit_loop(process: "Process") -> Component:
                     return
                 tell(process, report)
                 if settings.audit_heals:
-                    await looking.heal(report)
+                    # A projector that was away for a while does its own work; what stays behind for so long was lost.
+                    since = clock.now() - timedelta(seconds=settings.audit_seconds)
+                    await looking.heal(report, behind_since=since)
                     process.metrics.audit_healed.inc(len(report.healed))
             except KernelError as error:
                 if not error.retriable:

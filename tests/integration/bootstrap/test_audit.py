@@ -5,6 +5,7 @@ import shutil
 from collections.abc import Callable
 from contextlib import AsyncExitStack
 from dataclasses import replace
+from datetime import timedelta
 from pathlib import Path
 from typing import Any
 
@@ -223,6 +224,18 @@ async def test_what_waits_for_the_relay_is_behind_and_not_lost(data: Path) -> No
     assert not behind.healable
     assert behind.since is not None
     await serve(data, ["relay", "projector"], all_through)
+
+
+async def test_a_view_that_is_behind_for_a_short_time_is_left_to_its_projectors(data: Path) -> None:
+    async with stores_of(data) as stores:
+        await write(stores, 77, 3)
+        looking = auditor(stores)
+        [first] = (await stores.events.load(ADDED, up_to=1)).events
+        report = await looking.heal(await looking.look(), behind_since=first.meta.recorded_at - timedelta(seconds=1))
+        assert report.healed == []
+        report = await looking.heal(await looking.look(), behind_since=first.meta.recorded_at)
+        assert {found.lack for found in report.healed} == {Lack.VIEW_BEHIND}
+        assert {found.lack for found in (await looking.look()).findings} == {Lack.TOPIC_BEHIND}
 
 
 async def test_a_topic_that_cannot_be_written_fails_to_be_healed_and_is_told(data: Path) -> None:

@@ -104,12 +104,18 @@ class Auditor:
         report.repeats = topic.repeats
         return report
 
-    async def heal(self, report: Report) -> Report:
-        """Put right what can be, from the journal, and write down in the report what was. Look again to see what it came to."""
+    async def heal(self, report: Report, *, behind_since: datetime | None = None) -> Report:
+        """Put right what can be, from the journal, and write down in the report what was. Look again to see what it came to.
+
+        ``behind_since``: of views that are merely behind, only those that have been so from before this moment on; of the
+        others their projectors take care.
+        """
         sums: set[tuple[str, str]] = set()
         rebuilt: set[tuple[str, str]] = set()
         for finding in report.findings:
             if not finding.healable:
+                continue
+            if finding.lack is Lack.VIEW_BEHIND and behind_since and finding.since and finding.since > behind_since:
                 continue
             try:
                 await self._heal(finding, sums, rebuilt)

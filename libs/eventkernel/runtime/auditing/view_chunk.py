@@ -1,20 +1,19 @@
 """Some streams of one tenant as the views have them, read in one snapshot, and the same folded from the journal."""
 
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eventkernel.envelope import RecordedEvent
-from eventkernel.filters import In, Order, Query, Row
+from eventkernel.filters import All, Filter, In, Order, Query, Row
 from eventkernel.ids import StreamId
-from eventkernel.ports import Checkpoint, ViewReading, ViewStore
+from eventkernel.ports import Checkpoint, StoredRow, ViewReading, ViewStore
 from eventkernel.runtime.auditing.findings import Finding, Lack
 from eventkernel.runtime.discards import Discards, passing_over
 from eventkernel.runtime.failures import told
 from eventkernel.runtime.stream_fold import Decode, state_of
 from eventkernel.view import Key, TableKind, View
 
-ROWS_MAX = 20_000
 PAGE = 1_000
 NOTHING = Checkpoint(0, None, None)
 Rows = dict[Key, Row]
@@ -104,9 +103,7 @@ async def read_chunk(
             rows: dict[StreamId, Rows] = {}
             if view.kind is TableKind.OWNED:
                 wanted = In("stream", tuple(stream.name for stream in concerned))
-                for row in await reading.select(
-                    view, Query(concerned[0].tenant, wanted, Order(view.key), limit=ROWS_MAX)
-                ):
+                async for row in _rows(reading, view, concerned[0].tenant, wanted):
                     rows.setdefault(row.stream or StreamId("", ""), {})[view.key_of(row.values)] = row.values
             passing, decoding = passing_over(view, decode, discards.get(view.table, {}))
             for stream in concerned:
@@ -118,16 +115,22 @@ async def read_chunk(
 
 async def stray_rows(reading: ViewReading, view: View[Any, Any], known: Collection[StreamId]) -> list[Finding]:
     """Rows that belong to none of the streams that have a checkpoint."""
-    found, order = [], Order(view.key)
+    found = []
     for tenant in sorted({stream.tenant for stream in known}):
-        after = None
-        while rows := await reading.select(view, Query(tenant, order=order, after=after, limit=PAGE)):
-            for row in rows:
-                if row.stream not in known:
-                    name = row.stream.key if row.stream else tenant
-                    text = f"row {view.key_of(row.values)} belongs to a stream that was never folded"
-                    found.append(Finding(Lack.VIEW_STRAY, name, text, view.name))
-            if len(rows) < PAGE:
-                break
-            after = view.key_of(rows[-1].values)
+        async for row in _rows(reading, view, tenant, All()):
+            if row.stream not in known:
+                name = row.stream.key if row.stream else tenant
+                text = f"row {view.key_of(row.values)} belongs to a stream that was never folded"
+                found.append(Finding(Lack.VIEW_STRAY, name, text, view.name))
     return found
+
+
+async def _rows(reading: ViewReading, view: View[Any, Any], tenant: str, where: Filter) -> AsyncIterator[StoredRow]:
+    order, after = Order(view.key), None
+    while True:
+        rows = await reading.select(view, Query(tenant, where, order, after=after, limit=PAGE))
+        for row in rows:
+            yield row
+        if len(rows) < PAGE:
+            return
+        after = view.key_of(rows[-1].values)
