@@ -40,7 +40,7 @@ from prescriptions.testing.recorded import new_events, stream_of, untold
 from prescriptions.watching import prescription_steps
 
 CHANNELS = 16
-SECONDS = 300.0
+SECONDS = 1_200.0
 TENANTS = ("default", "other")
 CUT = (grpc.StatusCode.UNAVAILABLE, grpc.StatusCode.RESOURCE_EXHAUSTED, grpc.StatusCode.CANCELLED)
 """How a stream ends that its reader goes on with: the server stops, asks for patience, or the connection is gone."""
