@@ -14,8 +14,11 @@ from bootstrap.testing.program import Erx
 def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     folder = tmp_path_factory.mktemp("crashes")
     erx = Erx(folder)
-    yield House(erx, folder / "data", "embedded").start()
+    house = House(erx, folder / "data", "embedded").start()
+    yield house
+    found = house.not_linearizable()
     erx.close()
+    assert found == []
 
 
 @pytest.mark.parametrize("action", ["kill", "stop"])

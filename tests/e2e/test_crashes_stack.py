@@ -24,9 +24,12 @@ def house(tmp_path_factory: pytest.TempPathFactory) -> Iterator[House]:
     stack = Stack(data / "stack")
     stack.up()
     erx = Erx(folder)
-    yield House(erx, data, "stack").start()
+    house = House(erx, data, "stack").start()
+    yield house
+    found = house.not_linearizable()
     erx.close()
     stack.down()
+    assert found == []
 
 
 @pytest.mark.parametrize("action", ["kill", "stop"])

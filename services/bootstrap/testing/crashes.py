@@ -105,6 +105,7 @@ async def survives(house: House, crash: Crash, action: str) -> History:
         house.leave_one_of_each()
         history = recorder.history()
         await stores.drained(history)
+        (await stores.look(history)).save(house.histories / f"{tenant}.jsonl")
     written = {write.command_id for write in history.writes}
     assert written == {write.command_id for write in history.writes if write.outcome is Outcome.OK}
     return history

@@ -8,6 +8,7 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from bootstrap.chaos.judge import judge
 from bootstrap.stores import TOPIC, Stores
 from bootstrap.testing.data import stores_of
 from bootstrap.testing.failing import FILE_VARIABLE
@@ -31,6 +32,19 @@ class House:
     addresses: dict[str, str] = field(default_factory=dict)
     running: dict[str, Child] = field(default_factory=dict)
     others: list[Child] = field(default_factory=list)
+
+    @property
+    def histories(self) -> Path:
+        """Where the histories of its tests are kept until they are judged together."""
+        folder = self.erx.folder / "histories"
+        folder.mkdir(exist_ok=True)
+        return folder
+
+    def not_linearizable(self) -> list[str]:
+        """What the second judge finds in all of them; nothing where it cannot be built, which its own test tells."""
+        whole = self.erx.folder / "history.jsonl"
+        whole.write_text("".join(file.read_text("utf-8") for file in sorted(self.histories.iterdir())), "utf-8")
+        return judge(whole, self.erx.folder) or []
 
     def start(self) -> "House":
         """All roles, ready."""
