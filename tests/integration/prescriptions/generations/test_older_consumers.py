@@ -2,7 +2,7 @@
 
 import asyncio
 import json
-from collections.abc import AsyncIterator, Awaitable, Callable
+from collections.abc import AsyncIterator
 from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -18,6 +18,7 @@ from bootstrap.metrics import Metrics
 from bootstrap.roles import Process, components
 from bootstrap.settings import load
 from bootstrap.stores import TOPIC, open_stores
+from bootstrap.testing.program import eventually
 from bootstrap.testing.webhook_receiver import Receiver
 from erx.eventlog.v1 import webhook_service_pb2 as hooks
 from erx.eventlog.v1.webhook_service_pb2_grpc import WebhookServiceStub
@@ -71,14 +72,6 @@ async def serving(folder: Path) -> AsyncIterator[Served]:
             opened.push_async_callback(part.stop)
         target = next(line for line in heard if line.startswith("query")).rpartition(" ")[2]
         yield Served(folder, process, await opened.enter_async_context(channel(target)))
-
-
-async def until(condition: Callable[[], Awaitable[bool]], what: str) -> None:
-    """Wait for it; say what was waited for where it does not come."""
-    ends_at = asyncio.get_running_loop().time() + SECONDS
-    while not await condition():
-        assert asyncio.get_running_loop().time() < ends_at, f"not seen in {SECONDS} s: {what}"
-        await asyncio.sleep(0.05)
 
 
 async def test_a_watcher_is_told_every_event_in_the_version_it_asked_for(tmp_path: Path) -> None:
@@ -147,7 +140,7 @@ async def test_an_endpoint_is_told_every_event_in_the_version_of_its_subscriptio
             async def told_all() -> bool:
                 return len(receiver.accepted) >= EVENTS
 
-            await until(told_all, f"{EVENTS} deliveries")
+            await eventually(f"{EVENTS} deliveries", told_all)
         told = [received.event["data"] for received in receiver.accepted]
         assert {one["shape"]["schema_version"] for one in told} == {2}
         assert all("event" not in one for one in told)
@@ -165,7 +158,7 @@ async def test_the_tail_of_the_topic_prints_events_as_a_version_says_them(tmp_pa
         async def published() -> bool:
             return sum((await served.process.stores.tail.end_offsets(TOPIC)).values()) >= EVENTS
 
-        await until(published, f"{EVENTS} records")
+        await eventually(f"{EVENTS} records", published)
         given = ["topic", "tail", "--count", "1000", "--data-dir", str(served.folder), "--as"]
         ran = await asyncio.to_thread(CliRunner().invoke, app, [*given, "v1"])
         assert ran.exit_code == 0, ran.output
