@@ -39,8 +39,21 @@ def pytest_configure(config: pytest.Config) -> None:
 
 
 @pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Mark what asks for a real server by its fixture."""
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+    """Mark what asks for a real server by its fixture. Of contract suites, leave out what an adapter does not declare: a true
+    difference of stores is no test that was skipped.
+    """
+    from eventkernel.testing.contracts.features import Suite, applies
+
+    kept: list[pytest.Item] = []
+    left_out: list[pytest.Item] = []
+    for item in items:
+        suite = item.cls if isinstance(item, pytest.Function) else None
+        fits = suite is None or not issubclass(suite, Suite) or applies(item.function, suite)  # type: ignore[attr-defined]
+        (kept if fits else left_out).append(item)
+    if left_out:
+        config.hook.pytest_deselected(items=left_out)
+        items[:] = kept
     for item in items:
         for name in SERVICES:
             if f"{name}_server" in getattr(item, "fixturenames", ()):
