@@ -90,7 +90,7 @@ async def survives(house: House, crash: Crash, action: str) -> History:
             if others:
                 # The others take over what the frozen or dead one held, and it wakes up to find it done.
                 await stores.drained(recorder.history())
-            elif action == "stop":
+            if action == "stop":
                 await asyncio.sleep(FREEZE_SECONDS)
             if action == "kill":
                 house.restart(crash.role)
