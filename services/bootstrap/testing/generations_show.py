@@ -40,6 +40,7 @@ from prescriptions.testing.folding import Stored, as_today
 GOLDEN: Final = ROOT / "tests" / "golden" / "prescriptions" / "events" / "v1"
 BEGAN: Final = datetime(2012, 3, 6, 9, tzinfo=UTC)
 ROUNDS: Final = 2
+RATIO_MIN: Final = 0.7
 APPENDS_AT_ONCE: Final = 64
 _NAMESPACE: Final = UUID("6b2c6c5e-0c5e-5d0e-9a3f-5a6f6f1e0f11")
 _WRITER: Final = Provenance(Actor("dr-grey", "prescriber", "clinic-1"))
@@ -60,13 +61,16 @@ _STORIES: Final = (
 
 @dataclass(frozen=True, slots=True)
 class Shown:
-    """What was seen. Rates are events a second into all views, the best of the rounds; ``ratio`` is the first to the third."""
+    """What was seen. Rates are events a second into all views, the best of the rounds; ratios are the first version's rate to
+    the third's. ``cpu_ratio`` counts the processor's time alone, which other work on the machine does not change.
+    """
 
     streams: int
     events: int
     first_version_per_second: float
     third_version_per_second: float
     ratio: float
+    cpu_ratio: float
     questions: int
     differences: tuple[str, ...]
     unknown_not_told: tuple[str, ...]
@@ -77,20 +81,21 @@ async def show(folder: Path, streams: int, *, rounds: int = ROUNDS) -> Shown:
     """Fill, catch up, ask."""
     first = [_stored(story) for story in _STORIES]
     third = [as_today(story) for story in first]
-    rates: dict[str, list[float]] = {"v1": [], "v3": []}
+    rates: dict[str, list[catch_up.CatchUp]] = {"v1": [], "v3": []}
     events = 0
     for number, (name, stories) in itertools.product(range(rounds), (("v1", first), ("v3", third))):
         settings = _settings(folder / f"{name}-{number}")
         events = await _fill(settings, stories, streams)
-        rates[name].append((await catch_up.measure(settings, events)).events_per_second)
+        rates[name].append(await catch_up.measure(settings, events))
     last = rounds - 1
     with collector.relaxed():
         async with _served(folder / f"v1-{last}") as older, _served(folder / f"v3-{last}") as newer:
             asked = await _ask(older, newer, min(streams, 2 * len(_STORIES)))
             audited = (await audit(older.stores)).differences
-    best = {name: max(found) for name, found in rates.items()}
-    ratio = best["v1"] / best["v3"]
-    return Shown(streams, events, best["v1"], best["v3"], ratio, *asked, tuple(audited))
+    wall = {name: max(one.events_per_second for one in found) for name, found in rates.items()}
+    cpu = {name: max(one.events_per_cpu_second for one in found) for name, found in rates.items()}
+    ratios = [each["v1"] / each["v3"] for each in (wall, cpu)]
+    return Shown(streams, events, wall["v1"], wall["v3"], *ratios, *asked, tuple(audited))
 
 
 def stream(number: int) -> StreamId:
@@ -183,15 +188,16 @@ def _without(value: Any) -> Any:
 
 
 def main() -> None:
-    """Show it, as JSON; exit 1 where anything differs or the ratio is below 0.7."""
+    """Show it, as JSON; exit 1 where anything differs or the ratio by the processor's time is below ``RATIO_MIN``."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("streams", type=int, nargs="?", default=10_000)
-    streams = parser.parse_args().streams
+    parser.add_argument("--rounds", type=int, default=ROUNDS)
+    given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="erx-generations-") as folder:
-        shown = asyncio.run(show(Path(folder), streams))
+        shown = asyncio.run(show(Path(folder), given.streams, rounds=given.rounds))
     sys.stdout.write(json.dumps(asdict(shown), indent=2) + "\n")
     wrong = shown.differences or shown.unknown_not_told or shown.audit_differences
-    raise SystemExit(1 if wrong or shown.ratio < 0.7 else 0)
+    raise SystemExit(1 if wrong or shown.cpu_ratio < RATIO_MIN else 0)
 
 
 if __name__ == "__main__":

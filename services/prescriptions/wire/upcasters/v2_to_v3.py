@@ -25,6 +25,7 @@ from erx.prescriptions.events.v3 import dispensing_pb2 as d3
 from erx.prescriptions.events.v3 import lifecycle_pb2 as l3
 from erx.prescriptions.types.v1 import parties_pb2 as p
 from erx.prescriptions.types.v1 import values_pb2 as t
+from eventkernel.envelope import to_micros
 from eventkernel.upcasting import Step
 from prescriptions.wire.upcasters.fills import FILLS, Fills
 
@@ -45,6 +46,9 @@ UNITS_TO_V3: Final[Mapping[int, tuple[str, str]]] = {
     v2.UNIT_GRAM: ("g", UCUM),
     v2.UNIT_PUFF: ("PUFF", DRUG_FORM),
     v2.UNIT_PATCH: ("PATCH", DRUG_FORM),
+}
+_REASONS: Final[Mapping[int, str]] = {
+    number: name.removeprefix("REASON_CODE_") for name, number in v2.ReasonCode.items()
 }
 
 
@@ -207,7 +211,7 @@ def _product(m: v2.Product) -> list[t.Coding]:
 
 def _quantity(m: v2.Quantity) -> t.Quantity:
     code, system = UNITS_TO_V3.get(m.unit, (str(m.unit), UNITS_V2)) if m.unit else ("", "")
-    return t.Quantity(value=Decimal(value=m.value.value), unit_code=code, unit_system=system, unit_text=m.unit_original)
+    return t.Quantity(value=m.value, unit_code=code, unit_system=system, unit_text=m.unit_original)
 
 
 def _reason_of(m: Any) -> t.ReasonCode | None:
@@ -217,9 +221,7 @@ def _reason_of(m: Any) -> t.ReasonCode | None:
     if not code:
         return t.ReasonCode(text=text)
     # A number without a name can only be of a later writer; it stays what it is.
-    names = v2.ReasonCode.values()
-    name = v2.ReasonCode.Name(code).removeprefix("REASON_CODE_") if code in names else str(code)
-    return t.ReasonCode(coding=t.Coding(system=REASONS_V2, code=name), text=text)
+    return t.ReasonCode(coding=t.Coding(system=REASONS_V2, code=_REASONS.get(code) or str(code)), text=text)
 
 
 def _pharmacy_of(m: Any, field: str) -> p.PharmacyRef | None:
@@ -236,12 +238,10 @@ def _end_of(day: Date) -> Timestamp | None:
     except ValueError:
         return None
     if last == date.max:
-        ends = datetime.combine(last, time.max, EXPIRY_ZONE)
+        ends = to_micros(datetime.combine(last, time.max, EXPIRY_ZONE))
     else:
-        ends = datetime.combine(last + timedelta(days=1), time(), EXPIRY_ZONE)
-    moment = Timestamp()
-    moment.FromDatetime(ends)
-    return moment
+        ends = to_micros(datetime.combine(last + timedelta(days=1), time(), EXPIRY_ZONE))
+    return Timestamp(seconds=ends // 1_000_000, nanos=ends % 1_000_000 * 1_000)
 
 
 def _set(m: Any, field: str) -> Any:
