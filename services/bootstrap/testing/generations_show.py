@@ -94,8 +94,8 @@ async def show(folder: Path, streams: int, *, rounds: int = ROUNDS) -> Shown:
             audited = (await audit(older.stores)).differences
     wall = {name: max(one.events_per_second for one in found) for name, found in rates.items()}
     cpu = {name: max(one.events_per_cpu_second for one in found) for name, found in rates.items()}
-    ratios = [each["v1"] / each["v3"] for each in (wall, cpu)]
-    return Shown(streams, events, wall["v1"], wall["v3"], *ratios, *asked, tuple(audited))
+    ratio, cpu_ratio = wall["v1"] / wall["v3"], cpu["v1"] / cpu["v3"]
+    return Shown(streams, events, wall["v1"], wall["v3"], ratio, cpu_ratio, *asked, tuple(audited))
 
 
 def stream(number: int) -> StreamId:
