@@ -7,7 +7,7 @@ import pytest
 
 from eventkernel_simulation.runner import Outcome, run_schedules
 
-SCHEDULES_EACH = 1_100
+SCHEDULES_EACH = 900
 SHARE_SEEDS = 10_000_000
 
 
