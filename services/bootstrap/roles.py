@@ -189,7 +189,8 @@ def relay(process: Process) -> Component:
             events_max=settings.relay_events_max,
             poll_seconds=settings.relay_poll_seconds,
             gather_seconds=settings.relay_gather_seconds,
-            cursor_seconds=settings.relay_cursor_seconds,
+            # The embedded store moves all cursors of a round in one transaction: waiting for more spares it nothing.
+            cursor_seconds=settings.relay_cursor_seconds if settings.store == "stack" else 0.0,
             lease_seconds=settings.relay_lease_seconds,
         ),
         observer=RelayMetrics(process.metrics),

@@ -83,7 +83,7 @@ class Settings(BaseSettings):
         0.02, ge=0, description="Least distance of a relay's rounds while events keep coming."
     )
     relay_cursor_seconds: float = Field(
-        0.1, ge=0, description="How long a cursor may wait, so that one write moves it over more events."
+        0.1, ge=0, description="How long a cursor of the real stack may wait, so that one write moves it over more."
     )
     relay_poke_address: str = Field(
         "127.0.0.1:0",
