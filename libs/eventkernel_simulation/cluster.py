@@ -51,7 +51,8 @@ class _StoreClock:
 class Cluster:
     """``heard`` is told of every statement that was executed and whether it was applied: before any client is."""
 
-    def __init__(self, weather: Weather, *, periodic: bool = False) -> None:
+    def __init__(self, weather: Weather, *, shard_count: int = 16, periodic: bool = False) -> None:
+        self.shard_count = shard_count
         self._weather = weather
         self._loop = weather.loop
         self._clock = _StoreClock(weather.loop)
@@ -123,7 +124,7 @@ class Cluster:
         applied = answer is None or getattr(answer, "applied", False)
         if self._periodic and applied and statement.kind in (Kind.WRITE, Kind.CONDITIONAL):
             self._unsynced.append((self._clock.now(), statement, values))
-        if self.heard is not None and statement.kind is Kind.CONDITIONAL:
+        if self.heard is not None and statement.kind in (Kind.WRITE, Kind.CONDITIONAL):
             self.heard(statement, values, applied)
         return answer
 

@@ -3,11 +3,12 @@
 from collections.abc import Callable, Sequence
 from typing import Any
 
-from eventkernel.ids import StreamId
+from eventkernel.ids import StreamId, shard_of
 from eventkernel.ports import BusRecord, Checkpoint, TopicPartition
 from eventkernel.runtime.cloudevents import version_of
+from eventkernel_cassandra.generations import is_active
 from eventkernel_cassandra.session import Statement
-from eventkernel_simulation.cluster import place_of
+from eventkernel_simulation.cluster import Cluster, place_of
 from eventkernel_simulation.database import Database, at_once
 from eventkernel_simulation.tally import TALLIES
 
@@ -15,8 +16,11 @@ from eventkernel_simulation.tally import TALLIES
 class Watching:
     """``breach`` is told rule and facts; it ends the schedule."""
 
-    def __init__(self, breach: Callable[[str], None], streams: Sequence[StreamId], database: Database) -> None:
+    def __init__(
+        self, breach: Callable[[str], None], streams: Sequence[StreamId], cluster: Cluster, database: Database
+    ) -> None:
         self._breach = breach
+        self._cluster = cluster
         self._streams = list(streams)
         self._database = database
         self._heads: dict[str, int] = {}
@@ -25,10 +29,15 @@ class Watching:
         self.truncated: set[TopicPartition] = set()
 
     def executed(self, statement: Statement, values: Sequence[Any], applied: bool) -> None:
-        """No fork: an append begins where the one before ended. No cursor moves over what is not on the topic."""
+        """No fork: an append begins where the one before ended. No cursor moves over what is not on the topic. What is not
+        published is found: its generation is odd, and a pending row says so.
+        """
+        if statement.name == "delete_pending":
+            self._is_found(values[1], values[2])
         place = place_of(statement, values)
         if not applied or place is None:
             return
+        self._is_found(*place)
         name, _, count = statement.name.partition(":")
         if count:
             begins = values[0] - int(count)
@@ -41,6 +50,15 @@ class Watching:
             if values[0] > reached:
                 told = f"{place[0]} to {values[0]}, the topic has {reached}"
                 self._breach(f"a cursor moves over nothing that the topic does not have: {told}")
+
+    def _is_found(self, key: str, bucket: int) -> None:
+        found = self._cluster.store.journal.get((key, bucket))
+        if found is None or (found.head or 0) <= (found.published or 0):
+            return
+        rows = self._cluster.store.pending[shard_of(StreamId.from_key(key), self._cluster.shard_count)]
+        if (key, bucket, found.gen) not in rows or not is_active(found.gen or 0):
+            told = f"{key} bucket {bucket}, generation {found.gen}, has rows {sorted(rows)}"
+            self._breach(f"a pending row stands behind what is not published: {told}")
 
     def published(self, record: BusRecord) -> None:
         """First occurrences are in order, without gap."""

@@ -13,6 +13,7 @@ from eventkernel.runtime.cloudevents import version_of
 from eventkernel.testing.counter import decode
 from eventkernel.testing.history import History, Recorder, Truncation, check, collect
 from eventkernel_cassandra.event_store import CassandraEventStore
+from eventkernel_cassandra.generations import is_active
 from eventkernel_cassandra.simulated_session import SimulatedSession
 from eventkernel_cassandra.stream_directory import CassandraStreamDirectory
 from eventkernel_cassandra.sweep import PendingSweep
@@ -59,7 +60,7 @@ class World:
         self.weather = Weather(self.loop, plan.rates, slow=plan.slow)
         self.weather.tracing = tracing
         periodic = mutation is not None and mutation.periodic_commit_log
-        self.cluster = Cluster(self.weather, periodic=periodic)
+        self.cluster = Cluster(self.weather, shard_count=plan.shard_count, periodic=periodic)
         self.broker = Broker(self.weather)
         self.broker.create_topic(TOPIC, plan.partitions)
         self.database = Database(self.weather)
@@ -73,7 +74,7 @@ class World:
             for number, parts in enumerate(plan.nodes)
         ]
         self.breach = ""
-        self.watching = watching = Watching(self._breached, self.streams, self.database)
+        self.watching = watching = Watching(self._breached, self.streams, self.cluster, self.database)
         self.cluster.heard = watching.executed
         self.broker.heard = watching.published
         self.database.heard = watching.committed
@@ -113,6 +114,8 @@ class World:
         for (key, bucket), found in self.cluster.store.journal.items():
             if (found.head or 0) > (found.published or 0):
                 return f"{key} bucket {bucket} has {found.head} events, its cursor stands at {found.published}"
+            if is_active(found.gen or 0):
+                return f"{key} bucket {bucket} is not at rest: generation {found.gen}"
         for rows in self.cluster.store.pending.values():
             if rows:
                 return f"pending rows are left: {sorted(rows)}"
