@@ -52,9 +52,10 @@ class Earlier(Generic[E]):
         """
         if version == 1:
             known = self._beginning
-        if self._last is None or self._last[0] != known:
-            self._last = (known, self._read(known))
-        return self._last[1]
+        last = self._last
+        if last is None or (last[0] is not known and last[0] != known):
+            self._last = last = (known, self._read(known))
+        return last[1]
 
 
 @runtime_checkable
@@ -136,7 +137,16 @@ def with_known(data: bytes, known: Known | None) -> bytes:
     """A state's bytes behind what is known; the bytes alone where nothing is."""
     if data.startswith(MARK):
         raise ValueError("a state's bytes must not begin like what is known of a stream")
-    return data if known is None else _front(known) + data
+    if known is None:
+        return data
+    kept = _FRAMED.get(id(data))
+    if kept is not None and kept[0] is data and kept[1] is known:
+        return kept[2]
+    framed = _front(known) + data
+    if len(_FRAMED) >= FRONTS_MAX:
+        _FRAMED.clear()
+    _FRAMED[id(data)] = (data, known, framed)
+    return framed
 
 
 def _new_front(known: Known) -> bytes:
@@ -144,8 +154,9 @@ def _new_front(known: Known) -> bytes:
     return b"".join((MARK, len(text).to_bytes(4, "big"), text))
 
 
-# The views of a stream keep the very same value with their checkpoints.
+# The views of a stream keep the very same value with their checkpoints, and those that share a fold the very same state.
 _front: Final = ByIdentity(_new_front, FRONTS_MAX)
+_FRAMED: Final[dict[int, tuple[bytes, Known, bytes]]] = {}
 
 
 def split_known(data: bytes) -> tuple[Known | None, bytes]:
