@@ -2,8 +2,11 @@
 
 from typing import TYPE_CHECKING
 
-from bootstrap.metrics import CacheMetrics, OverlayMetrics
-from bootstrap.stores import TOPIC
+from bootstrap.metrics import CacheMetrics, Metrics, OverlayMetrics
+from bootstrap.settings import Settings
+from bootstrap.stores import TOPIC, Stores
+from eventkernel.ports import EventStore
+from eventkernel.runtime.consistency import ViewProgress
 from eventkernel.runtime.overlay import Overlay, OverlaySettings
 from eventkernel.runtime.overlay_tail import OverlayTail, OverlayTailSettings
 from eventkernel.runtime.row_cache import RowCache
@@ -11,16 +14,13 @@ from eventkernel.runtime.telling_event_store import TellingEventStore
 from prescriptions.wire.events import decode_recorded
 
 if TYPE_CHECKING:
-    from bootstrap.roles import Process
-    from eventkernel.ports import EventStore
     from prescriptions.domain.events import Event
 
 
 class Overlays:
     """Made once for a process that serves queries. Roles that live with it write through its cache."""
 
-    def __init__(self, process: "Process") -> None:
-        settings, stores = process.settings, process.stores
+    def __init__(self, settings: Settings, stores: Stores, metrics: Metrics, progress: ViewProgress) -> None:
         self.cache: RowCache[Event] = RowCache(decode_recorded, states_max=settings.row_cache_states_max)
         self.tail = OverlayTail(
             stores.tail,
@@ -36,12 +36,12 @@ class Overlays:
             decode=decode_recorded,
             cache=self.cache,
             clock=stores.clock,
-            progress=process.progress,
+            progress=progress,
             settings=OverlaySettings(bus_seconds=settings.overlay_bus_seconds),
-            observer=OverlayMetrics(process.metrics),
+            observer=OverlayMetrics(metrics),
         )
-        CacheMetrics(process.metrics, self.cache, self.tail)
+        CacheMetrics(metrics, self.cache, self.tail)
 
-    def told_by(self, events: "EventStore") -> "EventStore":
+    def told_by(self, events: EventStore) -> EventStore:
         """The event store for a command side that lives here."""
         return TellingEventStore(events, self.overlay.appended)

@@ -17,7 +17,9 @@ from random import Random
 from typing import Any
 
 from bootstrap.metrics import Metrics
-from bootstrap.roles import Process, components, projector
+from bootstrap.process import Process
+from bootstrap.roles import components
+from bootstrap.roles.projecting import projector
 from bootstrap.settings import load
 from bootstrap.stores import open_stores
 from bootstrap.testing.calls import Caller, caller

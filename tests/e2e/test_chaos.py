@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.chaos.judge import whole_commands
 from bootstrap.devtools.backends import in_ci
+from bootstrap.testing.judge import whole_commands
 from bootstrap.testing.program import Erx
 from eventkernel.testing.history import History, Outcome, Recorder, Rule, Write, check
 

@@ -15,8 +15,8 @@ from bootstrap import collector, logs
 from bootstrap.bench.meter import Meter, tell
 from bootstrap.bench.samples import many
 from bootstrap.settings import Settings, load
-from bootstrap.stack_stores import contact_points
 from bootstrap.stores import SOURCE, TOPIC, Stores, open_stores
+from bootstrap.stores.stack import contact_points
 from eventkernel.ports import Appended, Position, StreamChange
 from eventkernel.ports.event_store import ENTRIES_MAX
 from eventkernel.runtime.projector import Projector, ProjectorSettings

@@ -20,8 +20,7 @@ from rich.table import Table
 from bootstrap.audit import audit
 from bootstrap.bench.catch_up import bare_upserts
 from bootstrap.bench.processes import server
-from bootstrap.cli.clients import operator
-from bootstrap.cli.stacking import with_local_stack
+from bootstrap.local_stack import with_local_stack
 from bootstrap.settings import load as load_settings
 from bootstrap.stores import Stores, open_stores
 from erx.eventlog.v1 import view_admin_service_pb2 as pb
@@ -125,7 +124,8 @@ async def _import(directory: Path, address: str) -> int:
 async def _rebuild(opened: grpc.aio.Channel) -> Facts:
     """Every view, to the switch; events per second are those of the filling."""
     stub: Any = ViewAdminServiceStub(opened)
-    options = {"metadata": operator(TENANT), "timeout": CALL_SECONDS}
+    metadata = call_metadata(tenant=TENANT, actor=Actor("bench", "system"))
+    options: Any = {"metadata": metadata, "timeout": CALL_SECONDS}
     started = time.perf_counter()
     await stub.StartRebuild(pb.StartRebuildRequest(switch_when_equal=True), **options)
     while True:

@@ -17,8 +17,8 @@ from pydantic import SecretStr
 
 from bootstrap.bench.processes import cpu_seconds
 from bootstrap.settings import Settings, SettingsError, load
-from bootstrap.stack_stores import contact_points
 from bootstrap.stores import TOPIC
+from bootstrap.stores.stack import contact_points
 from eventkernel_cassandra.connect import open_session
 from eventkernel_cassandra.migrations import migrate
 from eventkernel_cassandra.settings import ConnectionSettings, Layout, Reach

@@ -13,12 +13,12 @@ from uuid import uuid4
 
 from bootstrap.audit import auditor, healed
 from bootstrap.chaos.clients import crowd
-from bootstrap.chaos.judge import judge, whole_commands
 from bootstrap.chaos.nemesis import Nemesis
 from bootstrap.chaos.place import Place
 from bootstrap.chaos.toxiproxy import Toxiproxy, build
 from bootstrap.settings import Settings, load
 from bootstrap.stores import TOPIC, Stores, open_stores
+from bootstrap.testing.judge import judge, whole_commands
 from bootstrap.testing.program import Erx
 from eventkernel.runtime.auditing import Lack
 from eventkernel.testing.history import History, Recorder, Truncation, check, collect

@@ -8,7 +8,7 @@ from typing import Any
 import typer
 
 from bootstrap.audit import Audit, auditor, healed
-from bootstrap.cli.stacking import with_local_stack
+from bootstrap.local_stack import with_local_stack
 from bootstrap.settings import Settings, SettingsError
 from bootstrap.stores import open_stores
 from eventkernel.errors import KernelError

@@ -15,9 +15,10 @@ from bootstrap.cli.auditing import SHOWN_MAX, summary
 from bootstrap.cli.importing import print_report, target_of, with_progress
 from bootstrap.cli.printing import console
 from bootstrap.cli.reading import statistics_tables, status_text, time_text
-from bootstrap.cli.stacking import with_local_stack
+from bootstrap.local_stack import with_local_stack
 from bootstrap.metrics import Metrics
-from bootstrap.roles import ROLES, Process, components
+from bootstrap.process import Process
+from bootstrap.roles import ROLES, components
 from bootstrap.settings import Settings, SettingsError, load
 from bootstrap.stores import Stores, open_stores
 from erx.prescriptions.v1 import lifecycle_commands_pb2, query_service_pb2, statistics_pb2

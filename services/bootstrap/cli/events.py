@@ -2,8 +2,8 @@
 
 import typer
 
+from bootstrap.checkout import ROOT
 from bootstrap.devtools import gen
-from bootstrap.devtools.paths import ROOT
 from bootstrap.schemas.check import check
 from bootstrap.schemas.contexts import contexts
 from bootstrap.schemas.new_version import NewVersionRefused, Written, skeletons, write

@@ -14,7 +14,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bootstrap.cli.printing import console, listing
-from bootstrap.roles import profile_of
+from bootstrap.roles.commanding import profile_of
 from bootstrap.settings import Settings, SettingsError
 from eventkernel_grpc import ClientTls
 from prescriptions.imports.errors import ImportRefused

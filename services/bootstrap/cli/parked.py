@@ -4,10 +4,10 @@ from typing import Any
 
 import typer
 
+from bootstrap.cli.administering import admin
 from bootstrap.cli.clients import run
 from bootstrap.cli.printing import console, listing
 from bootstrap.cli.reading import print_json, time_text
-from bootstrap.cli.views import admin
 from bootstrap.settings import Settings
 from erx.eventlog.v1 import view_admin_service_pb2 as pb
 

@@ -6,8 +6,8 @@ from pathlib import Path
 
 import typer
 
+from bootstrap.checkout import ROOT
 from bootstrap.cli.printing import console, listing
-from bootstrap.devtools.paths import ROOT
 from bootstrap.schemas import golden, states
 from bootstrap.schemas.check import check as problems_of
 from bootstrap.schemas.check import golden_bytes, states_of

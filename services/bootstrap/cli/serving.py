@@ -8,10 +8,11 @@ import structlog
 import typer
 
 from bootstrap import collector, logs
-from bootstrap.cli.stacking import with_local_stack
+from bootstrap.local_stack import with_local_stack
 from bootstrap.metrics import Metrics
 from bootstrap.opening import open_when_available
-from bootstrap.roles import ROLES, Process, components
+from bootstrap.process import Process
+from bootstrap.roles import ROLES, components
 from bootstrap.settings import Settings, SettingsError
 from bootstrap.workers import WORKER_VARIABLE, reserved_port, stop_without_parent, supervise, workers_of
 from eventkernel.errors import KernelError

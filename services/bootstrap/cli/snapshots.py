@@ -9,7 +9,7 @@ from typing import TypeVar
 import typer
 
 from bootstrap.cli.printing import console, listing
-from bootstrap.cli.stacking import with_local_stack
+from bootstrap.local_stack import with_local_stack
 from bootstrap.settings import Settings, SettingsError
 from bootstrap.snapshots import Kept, Snapshots, SnapshotsUnknown
 from bootstrap.stores import open_stores

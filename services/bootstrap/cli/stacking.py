@@ -1,13 +1,12 @@
-"""`erx stack`: real Cassandra, Kafka and PostgreSQL as local processes, and the settings that lead to them."""
+"""`erx stack`: real Cassandra, Kafka and PostgreSQL as local processes."""
 
-from pathlib import Path
-from typing import Any, NoReturn, cast
+from typing import NoReturn, cast
 
 import typer
-from pydantic import SecretStr
 
-from bootstrap.settings import Settings, load
-from localstack import LocalStackError, Stack, cli
+from bootstrap.local_stack import root_of
+from bootstrap.settings import Settings
+from localstack import LocalStackError, cli
 from localstack.settings import COMMITLOG_SYNC, CommitlogSync
 
 
@@ -48,31 +47,6 @@ def logs(settings: Settings, name: str, *, lines: int) -> None:
         cli.logs(root_of(settings), name, lines, echo=typer.echo)
     except (LocalStackError, OSError) as error:
         _end(error)
-
-
-def root_of(settings: Settings) -> Path:
-    """Where the local stack of this data folder lives."""
-    return settings.data_dir / "stack"
-
-
-def with_local_stack(settings: Settings) -> Settings:
-    """The settings with the addresses of the local stack, where one was started and no address was given."""
-    root = root_of(settings)
-    if settings.store != "stack" or not root.exists():
-        return settings
-    try:
-        stack = Stack.attach(root)
-    except LocalStackError:
-        return settings
-    given = settings.model_fields_set
-    found: dict[str, Any] = {
-        "cassandra_contact_points": ",".join(str(node.endpoint) for node in stack.cassandra_nodes),
-        "cassandra_replication": len(stack.cassandra_nodes),
-        "kafka_bootstrap_servers": stack.kafka.bootstrap_servers,
-        "postgres_dsn": SecretStr(stack.postgres.dsn()),
-    }
-    own = {name: getattr(settings, name) for name in given}
-    return load(**{name: value for name, value in found.items() if name not in given}, **own)
 
 
 def _end(error: Exception) -> NoReturn:

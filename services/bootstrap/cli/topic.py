@@ -8,7 +8,7 @@ from dataclasses import dataclass, field
 import typer
 from google.protobuf.json_format import MessageToDict
 
-from bootstrap.cli.stacking import with_local_stack
+from bootstrap.local_stack import with_local_stack
 from bootstrap.settings import Settings
 from bootstrap.stores import TOPIC, open_stores
 from eventkernel.errors import EventUnreadable, KernelError

@@ -2,34 +2,27 @@
 
 import asyncio
 import time
-from collections.abc import Awaitable, Callable, Sequence
+from collections.abc import Sequence
 from datetime import UTC, datetime
-from typing import Any, Self, TypeVar
+from typing import Any, Self
 
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
-from bootstrap.cli.clients import channel_to, operator, run
+from bootstrap.cli.administering import admin
+from bootstrap.cli.clients import run
+from bootstrap.cli.parked import print_outcome
 from bootstrap.cli.printing import console, listing
 from bootstrap.cli.reading import print_json
 from bootstrap.settings import Settings
 from erx.eventlog.v1 import view_admin_service_pb2 as pb
-from erx.eventlog.v1.view_admin_service_pb2_grpc import ViewAdminServiceStub
 from eventkernel_grpc.wire_types import to_timestamp
-
-T = TypeVar("T")
 
 LOOK_SECONDS = 0.5
 LINE_SECONDS = 5.0
 """How often progress is told where there is no terminal to draw on."""
 OVER = {pb.REBUILD_PHASE_READY, pb.REBUILD_PHASE_SWITCHED, pb.REBUILD_PHASE_ROLLED_BACK, pb.REBUILD_PHASE_FAILED}
-
-
-async def admin(settings: Settings, call: Callable[[Any, Any], Awaitable[T]], tenant: str) -> T:
-    """One conversation with the service that administers views; ``call`` gets the stub and the metadata."""
-    async with channel_to(settings, settings.query_address) as opened:
-        return await call(ViewAdminServiceStub(opened), operator(tenant))
 
 
 def status(settings: Settings, names: Sequence[str], *, tenant: str, as_json: bool) -> None:
@@ -103,7 +96,6 @@ def rebuild(
 
 def rebuild_stream(settings: Settings, name: str, stream: str, *, dry_run: bool, tenant: str, as_json: bool) -> None:
     """Rebuild one stream in the table that answers."""
-    from bootstrap.cli.parked import print_outcome
 
     async def ask(stub: Any, meta: Any) -> Any:
         request = pb.RebuildStreamRequest(view=name, stream=stream, dry_run=dry_run)

@@ -17,8 +17,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bootstrap.checkout import ROOT, TOOLS
 from bootstrap.devtools.gen import PROTOS
-from bootstrap.devtools.paths import ROOT, TOOLS
 
 CLIENTS: Final = ROOT / "clients"
 BUILD_SECONDS_MAX: Final = 900

@@ -10,7 +10,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Final
 
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 from eventkernel.table import Transition
 from prescriptions.domain import errors
 from prescriptions.domain.commands import ExpirePrescription, MarkEnteredInError

@@ -8,15 +8,14 @@ installed package has it for code made by protoc; `google.*` comes from installe
 
 import argparse
 import re
-import subprocess
 import sys
 import tempfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from importlib.util import find_spec
 from pathlib import Path
 from typing import Final
 
-from bootstrap.devtools.paths import ROOT, TOOLS
+from bootstrap.checkout import ROOT
+from bootstrap.schemas.protoc import ProtocError, protoc
 
 PROTOS: Final = ROOT / "protos"
 THIRD_PARTY: Final = PROTOS / "third_party"
@@ -26,7 +25,6 @@ GENERATED: Final = ("erx", "buf")
 
 SERVICE: Final = re.compile(r"^service \w+", re.MULTILINE)
 PACKAGE: Final = re.compile(r"^package ([\w.]+);", re.MULTILINE)
-PROTOC_SECONDS_MAX: Final = 120
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -69,10 +67,6 @@ def existing_documents(names: Iterable[str]) -> dict[str, bytes]:
     return {name: (ROOT / name).read_bytes() for name in names if (ROOT / name).is_file()}
 
 
-class ProtocError(Exception):
-    """The compiler refused the contracts; the message is what it said."""
-
-
 def generate(protos: Path, third_party: Path) -> dict[str, bytes]:
     """Return the generated files by their path below `libs`."""
     own = sorted(path.relative_to(protos).as_posix() for path in (protos / "erx").rglob("*.proto"))
@@ -83,24 +77,6 @@ def generate(protos: Path, third_party: Path) -> dict[str, bytes]:
         protoc(protos, third_party, [f"--grpc_python_out={folder}", f"--mypy_grpc_out=quiet:{folder}"], served)
         made = {name: (Path(folder) / name).read_bytes() for name in files_below(Path(folder))}
     return made | package_files(protos, own)
-
-
-def protoc(protos: Path, third_party: Path, outputs: Sequence[str], names: Sequence[str]) -> None:
-    """Run the compiler that belongs to the pinned grpcio-tools; raise `ProtocError` with its words if it fails."""
-    plugins = [f"--plugin=protoc-gen-{name}={TOOLS / f'protoc-gen-{name}'}" for name in ("mypy", "mypy_grpc")]
-    includes = [f"-I{path}" for path in (protos, third_party, bundled_includes())]
-    command = [sys.executable, "-P", "-m", "grpc_tools.protoc", *includes, *plugins, *outputs, *names]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=PROTOC_SECONDS_MAX, check=False)
-    if done.returncode:
-        raise ProtocError(f"protoc ended with {done.returncode}:\n{done.stderr or done.stdout}")
-
-
-def bundled_includes() -> Path:
-    """Return the folder of `google/protobuf/*.proto` that grpcio-tools brings."""
-    found = find_spec("grpc_tools")
-    if found is None or found.origin is None:
-        raise ProtocError("grpcio-tools is not installed; ./erx install dev")
-    return Path(found.origin).parent / "_proto"
 
 
 def package_files(protos: Path, names: Sequence[str]) -> dict[str, bytes]:

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 from typing import Final
 
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 
 MODULE_LINES_MAX: Final = 500
 LOCK_FILES: Final = re.compile(r"(requirements.*\.txt|package-lock\.json|.*\.lock|go\.sum)$")

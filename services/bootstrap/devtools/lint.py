@@ -11,7 +11,7 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
-from bootstrap.devtools.paths import ROOT, TOOLS
+from bootstrap.checkout import ROOT, TOOLS
 
 
 @dataclass(frozen=True, slots=True)

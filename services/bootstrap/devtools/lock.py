@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from bootstrap.devtools.paths import ROOT, TOOLS
+from bootstrap.checkout import ROOT, TOOLS
 
 PYTHON_OLDEST = "3.11"
 

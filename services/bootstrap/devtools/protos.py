@@ -12,7 +12,7 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Final
 
-from bootstrap.devtools.paths import ROOT, TOOLS
+from bootstrap.checkout import ROOT, TOOLS
 
 RELEASED: Final = ROOT / "protos" / "released.binpb"
 BUF_SECONDS_MAX: Final = 120

@@ -13,7 +13,7 @@ from collections.abc import Sequence
 
 import pytest
 
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 
 WORKERS_MAX = 8
 FAST = "not stack and not slow"

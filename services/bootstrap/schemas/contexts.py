@@ -11,7 +11,7 @@ from typing import Any
 
 from google.protobuf.message import Message
 
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 from bootstrap.stores import SOURCE, TOPIC
 from eventkernel.codec import Codecs
 from eventkernel.decider import Decider

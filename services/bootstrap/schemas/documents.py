@@ -3,7 +3,7 @@
 import tomllib
 from pathlib import Path
 
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 from bootstrap.schemas import asyncapi, catalogue
 from bootstrap.schemas.contexts import contexts
 from bootstrap.schemas.described import describe

@@ -11,7 +11,8 @@ from google.protobuf.descriptor_pb2 import FileDescriptorProto, FileDescriptorSe
 from google.protobuf.message import DecodeError
 
 import erx
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
+from bootstrap.schemas.protoc import protoc
 
 RELEASED = ROOT / "protos" / "released.binpb"
 """The contracts as they were last released; `bootstrap.devtools.protos release` renews it."""
@@ -46,8 +47,6 @@ def built_in() -> FileDescriptorSet:
 
 def written(protos: Path, third_party: Path) -> FileDescriptorSet:
     """The contracts as they stand in the folder, with their comments. Needs the developer's tools; raises ``ProtocError``."""
-    from bootstrap.devtools.gen import protoc
-
     names = sorted(path.relative_to(protos).as_posix() for path in (protos / "erx").rglob("*.proto"))
     with tempfile.TemporaryDirectory(prefix="erx-described-") as folder:
         target = Path(folder) / "image.binpb"

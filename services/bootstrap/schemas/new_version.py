@@ -13,7 +13,7 @@ from typing import Any, Final
 
 from google.protobuf.descriptor import Descriptor, FieldDescriptor
 
-from bootstrap.devtools.paths import ROOT, TOOLS
+from bootstrap.checkout import ROOT, TOOLS
 from bootstrap.schemas.contexts import EventContext
 from bootstrap.schemas.golden import MARK, SEAL
 

@@ -83,7 +83,7 @@ def run_postgres(settings: Settings, statement: str, *values: object) -> int:
 
 async def delete_from_journal(settings: Settings, stream: StreamId, version: int) -> None:
     """One event's row goes from Cassandra, conditionally, as a row must that was written conditionally."""
-    from bootstrap.stack_stores import contact_points
+    from bootstrap.stores.stack import contact_points
     from eventkernel_cassandra.connect import open_session
     from eventkernel_cassandra.session import Kind, Statement
     from eventkernel_cassandra.settings import ConnectionSettings, Reach

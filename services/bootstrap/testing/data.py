@@ -7,7 +7,7 @@ from contextlib import asynccontextmanager
 from pathlib import Path
 
 from bootstrap.audit import Audit, audit
-from bootstrap.cli.stacking import with_local_stack
+from bootstrap.local_stack import with_local_stack
 from bootstrap.settings import load
 from bootstrap.stores import Stores, open_stores
 from bootstrap.testing.program import PAUSE_SECONDS, SECONDS, NotSeen

@@ -9,8 +9,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Final
 
+from bootstrap.checkout import ROOT
 from bootstrap.devtools.clients import BUILT, CLIENTS, BuildFailed, build
-from bootstrap.devtools.paths import ROOT
 
 GRPCURL_VERSION: Final = "v1.9.4"
 GRPCURL_MODULE: Final = "github.com/fullstorydev/grpcurl/cmd/grpcurl"

@@ -24,9 +24,10 @@ from google.protobuf.json_format import MessageToDict
 from bootstrap import collector
 from bootstrap.audit import audit
 from bootstrap.bench import catch_up
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 from bootstrap.metrics import Metrics
-from bootstrap.roles import Process, components
+from bootstrap.process import Process
+from bootstrap.roles import components
 from bootstrap.settings import Settings, load
 from bootstrap.stores import Stores, open_stores
 from bootstrap.testing.generations_questions import questions, unknown_in

@@ -8,10 +8,10 @@ from contextlib import asynccontextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from bootstrap.chaos.judge import judge
 from bootstrap.stores import TOPIC, Stores
 from bootstrap.testing.data import stores_of
 from bootstrap.testing.failing import FILE_VARIABLE
+from bootstrap.testing.judge import judge
 from bootstrap.testing.program import Child, Erx, awaited, eventually
 from eventkernel.testing.history import History, Violation, check, collect
 from prescriptions.views import VIEWS

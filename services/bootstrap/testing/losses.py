@@ -7,7 +7,7 @@ from typing import Any
 from uuid import uuid4
 
 from bootstrap.audit import auditor
-from bootstrap.cli.stacking import with_local_stack
+from bootstrap.local_stack import with_local_stack
 from bootstrap.settings import Settings, load
 from bootstrap.testing.crashes import CLIENTS
 from bootstrap.testing.damage import truncate

@@ -16,9 +16,10 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
-from bootstrap.cli.stacking import with_local_stack
+from bootstrap.local_stack import with_local_stack
 from bootstrap.metrics import Metrics
-from bootstrap.roles import Process, relay
+from bootstrap.process import Process
+from bootstrap.roles.relaying import relay
 from bootstrap.settings import load
 from bootstrap.stores import TOPIC, Stores, open_stores
 from bootstrap.testing.program import eventually

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 
 from prometheus_client.parser import text_string_to_metric_families
 
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 
 SECONDS = 60.0
 """How long anything that is waited for may take. Nothing here takes so long unless it has failed."""

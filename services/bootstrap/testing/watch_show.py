@@ -19,7 +19,8 @@ from typing import Any
 import grpc
 
 from bootstrap.metrics import Metrics
-from bootstrap.roles import Process, components
+from bootstrap.process import Process
+from bootstrap.roles import components
 from bootstrap.settings import load
 from bootstrap.stores import Stores, open_stores
 from bootstrap.testing.program import eventually

@@ -13,7 +13,8 @@ import pytest
 
 from bootstrap.audit import auditor, healed
 from bootstrap.metrics import Metrics
-from bootstrap.roles import Process, components
+from bootstrap.process import Process
+from bootstrap.roles import components
 from bootstrap.settings import load
 from bootstrap.stores import TOPIC, Stores, open_stores
 from bootstrap.testing.damage import place_on_topic, run_sql, trim_bus

@@ -8,10 +8,10 @@ import pytest
 
 from bootstrap.bench.samples import three
 from bootstrap.metrics import Metrics, ProjectorMetrics
-from bootstrap.roles import Process
+from bootstrap.process import Process
+from bootstrap.roles.view_lag import ViewLag
 from bootstrap.settings import load
 from bootstrap.stores import SOURCE, TOPIC, open_stores
-from bootstrap.view_lag import ViewLag
 from eventkernel.envelope import RecordedEvent
 from eventkernel.ids import StreamId
 from eventkernel.ports import ParkedEvent

@@ -1,4 +1,4 @@
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 from bootstrap.metrics import Metrics
 
 PAGE = ROOT / "docs" / "operations" / "observability.md"

@@ -1,7 +1,7 @@
 import pytest
 
 from bootstrap.settings import SettingsError, load
-from bootstrap.stack_stores import postgres_of_views, postgres_of_webhooks
+from bootstrap.stores.stack import postgres_of_views, postgres_of_webhooks
 
 
 @pytest.mark.parametrize("most", [6, 10, 24, 100])

@@ -8,7 +8,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 from bootstrap.testing.crashes import EMBEDDED, EVERYWHERE, STACK
 from eventkernel import failpoints
 from eventkernel.testing import failing

@@ -5,8 +5,8 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.checkout import ROOT
 from bootstrap.devtools import protos
-from bootstrap.devtools.paths import ROOT
 
 ENVELOPE = "eventlog/v1/envelope.proto"
 LAST_FIELD = "  string stream = 18;\n"

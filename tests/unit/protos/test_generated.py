@@ -5,6 +5,7 @@ from pathlib import Path
 import pytest
 
 from bootstrap.devtools import gen
+from bootstrap.schemas import protoc
 
 
 def test_committed_code_is_what_the_contracts_make(capsys: pytest.CaptureFixture[str]) -> None:
@@ -35,11 +36,11 @@ def test_writing_touches_only_what_changed_and_removes_what_nothing_makes(tmp_pa
 def test_a_package_that_is_not_its_folder_is_refused(tmp_path: Path) -> None:
     (tmp_path / "erx" / "x").mkdir(parents=True)
     (tmp_path / "erx" / "x" / "y.proto").write_text('syntax = "proto3";\npackage erx.z;\n')
-    with pytest.raises(gen.ProtocError, match=r"^erx/x/y\.proto: the package must be the folder's path"):
+    with pytest.raises(protoc.ProtocError, match=r"^erx/x/y\.proto: the package must be the folder's path"):
         gen.package_files(tmp_path, ["erx/x/y.proto"])
 
 
 def test_what_the_compiler_says_reaches_the_caller(tmp_path: Path) -> None:
     (tmp_path / "a.proto").write_text('syntax = "proto3";\nmessage A { Unknown b = 1; }\n')
-    with pytest.raises(gen.ProtocError, match='"Unknown" is not defined'):
-        gen.protoc(tmp_path, gen.THIRD_PARTY, [f"--python_out={tmp_path}"], ["a.proto"])
+    with pytest.raises(protoc.ProtocError, match='"Unknown" is not defined'):
+        protoc.protoc(tmp_path, gen.THIRD_PARTY, [f"--python_out={tmp_path}"], ["a.proto"])

@@ -12,7 +12,7 @@ import pytest
 import yaml
 from google.protobuf.json_format import MessageToDict
 
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 from bootstrap.schemas import asyncapi, catalogue
 from bootstrap.schemas.contexts import EventContext, contexts
 from bootstrap.schemas.described import Described, describe

@@ -12,7 +12,7 @@ from typing import Any
 
 import pytest
 
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 from bootstrap.schemas import check, golden, states
 from bootstrap.schemas.contexts import EventContext, contexts
 from bootstrap.schemas.described import Described, Field, describe

@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 from bootstrap.schemas import golden
 
 FILES = golden.files_of(ROOT)

@@ -11,8 +11,8 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.checkout import ROOT, TOOLS
 from bootstrap.devtools import gen, protos
-from bootstrap.devtools.paths import ROOT, TOOLS
 from bootstrap.schemas import check, golden
 from bootstrap.schemas.contexts import EventContext, contexts
 from bootstrap.schemas.described import describe

@@ -15,7 +15,7 @@ from types import ModuleType
 
 import pytest
 
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 
 RUN_SECONDS_MAX = 120
 PROGRAM = """

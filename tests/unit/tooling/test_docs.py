@@ -4,8 +4,8 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.checkout import ROOT
 from bootstrap.devtools import docs
-from bootstrap.devtools.paths import ROOT
 from prescriptions.domain.table import ROWS
 
 

@@ -7,8 +7,8 @@ from pathlib import Path
 
 import pytest
 
+from bootstrap.checkout import ROOT
 from bootstrap.devtools import house
-from bootstrap.devtools.paths import ROOT
 
 Check = Callable[[Path, Sequence[str]], Iterator[str]]
 

@@ -5,8 +5,8 @@ import tomllib
 
 import pytest
 
+from bootstrap.checkout import ROOT
 from bootstrap.devtools import lock
-from bootstrap.devtools.paths import ROOT
 
 LOCKS = [entry.file for entry in lock.LOCKS]
 

@@ -6,8 +6,8 @@ import zipfile
 
 import pytest
 
+from bootstrap.checkout import IMPORT_ROOTS, ROOT
 from bootstrap.devtools import house
-from bootstrap.devtools.paths import IMPORT_ROOTS, ROOT
 
 BUILD_SECONDS_MAX = 120
 

@@ -15,7 +15,8 @@ from typer.testing import CliRunner
 
 from bootstrap.cli.app import app
 from bootstrap.metrics import Metrics
-from bootstrap.roles import Process, components
+from bootstrap.process import Process
+from bootstrap.roles import components
 from bootstrap.settings import load
 from bootstrap.stores import TOPIC, open_stores
 from bootstrap.testing.program import eventually

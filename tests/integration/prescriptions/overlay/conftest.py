@@ -11,7 +11,9 @@ import pytest
 
 from bootstrap.metrics import Metrics
 from bootstrap.overlays import Overlays
-from bootstrap.roles import Process, components, projector
+from bootstrap.process import Process
+from bootstrap.roles import components
+from bootstrap.roles.projecting import projector
 from bootstrap.settings import load
 from bootstrap.stores import Stores, open_stores
 from bootstrap.testing.calls import Caller, caller

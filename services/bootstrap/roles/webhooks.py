@@ -1,9 +1,11 @@
 """Webhooks, wired: the role that delivers, and the service beside the queries that keeps subscriptions."""
 
 import asyncio
+from collections.abc import Mapping
 from random import SystemRandom
-from typing import TYPE_CHECKING
 
+from bootstrap.metrics import Metrics
+from bootstrap.process import Process
 from bootstrap.secrets import kept_key
 from bootstrap.stores import TOPIC
 from erx.eventlog.v1.webhook_service_pb2_grpc import add_WebhookServiceServicer_to_server
@@ -21,16 +23,10 @@ from prescriptions.watching import prescription_steps
 from prescriptions.webhooks import COLUMNS, TYPES, webhook_body, webhook_body_in
 from prescriptions.wire.shapes import VERSIONS
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from bootstrap.metrics import Metrics
-    from bootstrap.roles import Process
-
 ERROR_DOMAIN = "webhooks.erx"
 
 
-def webhooks(process: "Process") -> Component:
+def webhooks(process: Process) -> Component:
     """Bus in, POSTs out."""
     settings, stores = process.settings, process.stores
     lease_seconds = 3 * settings.webhook_timeout_seconds
@@ -58,11 +54,11 @@ def webhooks(process: "Process") -> Component:
     return LoopComponent("webhooks", run, process.failed, stop_seconds=settings.webhook_timeout_seconds + 1.0)
 
 
-def add_webhook_service(server: GrpcServer, process: "Process", page_key: bytes) -> None:
+def add_webhook_service(server: GrpcServer, process: Process, page_key: bytes) -> None:
     """Subscriptions are kept beside the queries: they are about what is read."""
     stores = process.stores
 
-    async def ends() -> "Mapping[int, int]":
+    async def ends() -> Mapping[int, int]:
         return {source.partition: end for source, end in (await stores.tail.end_offsets(TOPIC)).items()}
 
     service = WebhookService(
@@ -83,7 +79,7 @@ def add_webhook_service(server: GrpcServer, process: "Process", page_key: bytes)
     server.add(add_WebhookServiceServicer_to_server, service, error_domain=ERROR_DOMAIN)
 
 
-def secret_box(process: "Process") -> SecretBox:
+def secret_box(process: Process) -> SecretBox:
     """Under the key of the settings, else the one that the processes of a data folder share."""
     return SecretBox(kept_key(process.settings.webhook_key, process.settings.data_dir, "webhook.key"))
 
@@ -91,7 +87,7 @@ def secret_box(process: "Process") -> SecretBox:
 class WebhookMetrics:
     """``DispatcherObserver``."""
 
-    def __init__(self, metrics: "Metrics") -> None:
+    def __init__(self, metrics: Metrics) -> None:
         self._m = metrics
 
     def attempted(self, outcome: str, seconds: float) -> None:

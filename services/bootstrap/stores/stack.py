@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from bootstrap.settings import Settings, SettingsError
-from bootstrap.stores import TOPIC, Stores
+from bootstrap.stores.record import TOPIC, Stores
 from eventkernel.errors import StoreMismatch, StoreUnavailable
 from eventkernel.ports import EventSubscription
 

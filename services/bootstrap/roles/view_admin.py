@@ -3,11 +3,12 @@
 import asyncio
 import os
 import socket
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from prometheus_client import Counter, Gauge
 
 from bootstrap.metrics import Metrics
+from bootstrap.process import Process
 from erx.eventlog.v1.view_admin_service_pb2_grpc import add_ViewAdminServiceServicer_to_server
 from eventkernel.runtime.components import Component, LoopComponent
 from eventkernel.runtime.rebuild_advance import Sources
@@ -19,19 +20,16 @@ from prescriptions.streams import CONTEXT
 from prescriptions.views import VIEWS
 from prescriptions.wire.events import PrescriptionEventCodec, decode_recorded
 
-if TYPE_CHECKING:
-    from bootstrap.roles import Process
-
 _CODEC = PrescriptionEventCodec()
 
 
-def sources_of(process: "Process") -> Sources[Any]:
+def sources_of(process: Process) -> Sources[Any]:
     """What rebuilds read and write."""
     stores = process.stores
     return Sources(stores.views, stores.events, stores.directory, decode_recorded, stores.clock)
 
 
-def rebuilder(process: "Process") -> Component:
+def rebuilder(process: Process) -> Component:
     """Works on the rebuilds that somebody has asked for."""
     worker = Rebuilder(
         f"{socket.gethostname()}/{os.getpid()}",
@@ -52,7 +50,7 @@ def rebuilder(process: "Process") -> Component:
     return LoopComponent("rebuilder", run, process.failed)
 
 
-def add_view_admin(server: GrpcServer, process: "Process", error_domain: str) -> None:
+def add_view_admin(server: GrpcServer, process: Process, error_domain: str) -> None:
     """Serve the administration of the views."""
 
     def wanted() -> None:
@@ -70,7 +68,7 @@ def add_view_admin(server: GrpcServer, process: "Process", error_domain: str) ->
     server.add(add_ViewAdminServiceServicer_to_server, service, error_domain=error_domain)
 
 
-def changed(process: "Process") -> None:
+def changed(process: Process) -> None:
     """Rows were mended or another table answers: what is kept of them in memory goes, and waiting readers look again."""
     if process.overlays is not None:
         process.overlays.cache.clear()

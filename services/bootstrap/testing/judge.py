@@ -6,7 +6,7 @@ import subprocess
 from dataclasses import replace
 from pathlib import Path
 
-from bootstrap.devtools.paths import ROOT
+from bootstrap.checkout import ROOT
 from eventkernel.testing.history import History, Outcome, Write
 
 SOURCE = ROOT / "tests" / "judge"

@@ -4,7 +4,7 @@ import sys
 from pathlib import Path
 from typing import Final
 
-ROOT: Final = Path(__file__).resolve().parents[3]
+ROOT: Final = Path(__file__).resolve().parents[2]
 """The top of the checkout."""
 
 IMPORT_ROOTS: Final = (ROOT / "libs", ROOT / "services")

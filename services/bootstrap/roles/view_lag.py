@@ -2,8 +2,8 @@
 
 import asyncio
 import logging
-from typing import TYPE_CHECKING
 
+from bootstrap.process import Process
 from bootstrap.stores import TOPIC
 from eventkernel.errors import KernelError
 from eventkernel.runtime.components import Component, LoopComponent
@@ -11,15 +11,12 @@ from eventkernel.runtime.waiting import first_of, until_available
 from prescriptions.queries.freshness import Freshnesses
 from prescriptions.views import VIEWS
 
-if TYPE_CHECKING:
-    from bootstrap.roles import Process
-
 LOOK_SECONDS = 5.0
 
 _log = logging.getLogger(__name__)
 
 
-def view_lag(process: "Process") -> Component:
+def view_lag(process: Process) -> Component:
     """Fill the gauges of lag and of parked streams."""
     looking = ViewLag(process)
 
@@ -46,7 +43,7 @@ def view_lag(process: "Process") -> Component:
 class ViewLag:
     """One look: what is on the bus and not yet folded, since when, and how many streams are parked."""
 
-    def __init__(self, process: "Process") -> None:
+    def __init__(self, process: Process) -> None:
         self._metrics = process.metrics
         self._stores = process.stores
         group = process.settings.consumer_group

@@ -5,21 +5,19 @@ import logging
 import random
 from collections.abc import Coroutine
 from datetime import timedelta
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from bootstrap.audit import auditor
+from bootstrap.process import Process
 from eventkernel.errors import KernelError
 from eventkernel.runtime.auditing import AuditPace, Report
 from eventkernel.runtime.components import Component, LoopComponent
 from eventkernel.runtime.waiting import first_of
 
-if TYPE_CHECKING:
-    from bootstrap.roles import Process
-
 _log = logging.getLogger(__name__)
 
 
-def audit_loop(process: "Process") -> Component:
+def audit_loop(process: Process) -> Component:
     """Begins at some time within the first interval, so that relays that start together do not all read at once."""
     settings, clock = process.settings, process.stores.clock
     looking = auditor(process.stores, pace=AuditPace(pause_seconds=settings.audit_pause_seconds))
@@ -49,7 +47,7 @@ def audit_loop(process: "Process") -> Component:
     return LoopComponent("audit", run, process.failed)
 
 
-def tell(process: "Process", report: Report) -> None:
+def tell(process: Process, report: Report) -> None:
     """Into the log and the metrics: what is merely behind is no loss as long as it does not stay."""
     metrics, counts = process.metrics, report.counts
     metrics.audit_streams.set(report.streams)
