@@ -16,6 +16,8 @@ from localstack import CassandraNode, KafkaBroker, PostgresServer
 from localstack.settings import SERVICES
 
 LEFTOVER_SECONDS_MAX = 2.0
+LONG_FIRST = ("tests/e2e/", "tests/simulation/", "tests/judge/", "tests/integration/")
+"""Folders whose files take long: they begin first, so that no worker is left with one at the end."""
 
 # A deadline would measure the machine. In CI the examples are the same in every run; elsewhere they are new each time,
 # and a failure prints what reproduces it.
@@ -38,10 +40,10 @@ def pytest_configure(config: pytest.Config) -> None:
         config.add_cleanup(servers.stop)
 
 
-@pytest.hookimpl(tryfirst=True)
-def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
+@pytest.hookimpl(wrapper=True)
+def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> Iterator[None]:
     """Mark what asks for a real server by its fixture. Of contract suites, leave out what an adapter does not declare: a true
-    difference of stores is no test that was skipped.
+    difference of stores is no test that was skipped. When all is shuffled, put what takes long first.
     """
     from eventkernel.testing.contracts.features import Suite, applies
 
@@ -58,6 +60,12 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         for name in SERVICES:
             if f"{name}_server" in getattr(item, "fixturenames", ()):
                 item.add_marker(pytest.mark.stack(name))
+    yield
+    items.sort(key=_turn)
+
+
+def _turn(item: pytest.Item) -> int:
+    return next((turn for turn, folder in enumerate(LONG_FIRST) if item.nodeid.startswith(folder)), len(LONG_FIRST))
 
 
 def pytest_runtest_setup(item: pytest.Item) -> None:

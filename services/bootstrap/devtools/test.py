@@ -35,8 +35,10 @@ def pytest_arguments(arguments: Sequence[str], workers: int) -> list[str]:
     """Translate our switches into pytest's, and spread a whole run over the processors."""
     passed = [argument for argument in arguments if argument != "--fast"]
     fast = ["-m", FAST] if "--fast" in arguments else []
-    # A file stays on one worker, so that what its tests share is made once.
-    spread = [f"--numprocesses={workers}", "--dist=loadfile"] if workers > 1 and not is_narrow(passed) else []
+    # A file stays on one worker, so that what its tests share is made once. Files go out in the order of the run, which begins
+    # with the folders whose tests take longest: else one of them would be under way when all others are done.
+    wide = workers > 1 and not is_narrow(passed)
+    spread = [f"--numprocesses={workers}", "--dist=loadfile", "--no-loadscope-reorder"] if wide else []
     return [*spread, *fast, *passed]
 
 

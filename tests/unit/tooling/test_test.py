@@ -6,7 +6,7 @@ from bootstrap.devtools import test as command
 from bootstrap.devtools.backends import header
 from localstack import Availability
 
-SPREAD = ["--numprocesses=4", "--dist=loadfile"]
+SPREAD = ["--numprocesses=4", "--dist=loadfile", "--no-loadscope-reorder"]
 
 
 def test_a_whole_run_uses_all_processors() -> None:
