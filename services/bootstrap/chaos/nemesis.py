@@ -131,7 +131,7 @@ class Nemesis:
     async def _truncate(self, chooser: random.Random) -> str:
         """Remove the first half of a partition, as a wrong retention would; once a run."""
         if self.truncated:
-            return await self._kill_role(chooser)
+            return f"was done; killed {await self._kill_role(chooser)} instead"
         partition, before = await asyncio.to_thread(self._remove_half)
         if before == 0:
             return "nothing on it yet"
