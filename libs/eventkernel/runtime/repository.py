@@ -3,6 +3,7 @@
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from datetime import datetime
+from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
 from eventkernel.envelope import RecordedEvent
@@ -11,6 +12,7 @@ from eventkernel.following import FollowingCodec, settled, split_known, with_kno
 from eventkernel.ids import StreamId
 from eventkernel.ports import EventStore, Position, Snapshot, SnapshotStore
 from eventkernel.runtime.aggregate import Aggregate, AggregateType
+from eventkernel.runtime.moments import head_of, last_within, until
 
 E = TypeVar("E")
 S = TypeVar("S")
@@ -76,28 +78,14 @@ class Repository(Generic[E, S]):
     async def at_time(self, stream: StreamId, moment: datetime, *, recorded: bool = False) -> Aggregate[S]:
         """The aggregate as of an effective (or, with ``recorded``, a recorded) time, inclusive.
 
-        Neither time runs backwards within a stream, so the answer is a prefix of it: of a long stream its end is searched for
-        by halves, and folded from a snapshot before it.
+        The end of a long stream's part is searched for by halves, and folded from a snapshot before it.
         """
-
-        def is_later(event: RecordedEvent) -> bool:
-            return (event.meta.recorded_at if recorded else event.meta.occurred_at) > moment
-
+        within = until(moment, recorded=recorded)
         first = await self._store.load(stream, events_max=PAGE_EVENTS_MAX)
-        if len(first.events) < PAGE_EVENTS_MAX or is_later(first.events[-1]):
-            return self._evolve(self.empty(stream), [event for event in first.events if not is_later(event)])
-        version, beyond = first.events[-1].version, first.position.version + 1
-        while beyond - version > PAGE_EVENTS_MAX:
-            middle = (version + beyond) // 2
-            [event] = (await self._store.load(stream, after=middle - 1, events_max=1)).events
-            version, beyond = (version, middle) if is_later(event) else (middle, beyond)
-        aggregate = await self.at_version(stream, version)
-        while True:
-            loaded = await self._store.load(stream, after=aggregate.version, events_max=PAGE_EVENTS_MAX)
-            wanted = [event for event in loaded.events if not is_later(event)]
-            aggregate = self._evolve(aggregate, wanted)
-            if len(wanted) < PAGE_EVENTS_MAX:
-                return aggregate
+        if len(first.events) < PAGE_EVENTS_MAX or not within(first.events[-1]):
+            return self._evolve(self.empty(stream), list(takewhile(within, first.events)))
+        head = await head_of(self._store, stream)
+        return await self.at_version(stream, await last_within(self._store, stream, within, head))
 
     def snapshot_of(self, aggregate: Aggregate[S]) -> Snapshot:
         """The aggregate as a snapshot. It must have at least one event."""

@@ -6,11 +6,11 @@ from typing import Final
 from erx.prescriptions.v1 import filters_pb2, query_service_pb2
 from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import InvalidCommand, StreamNotFound
-from eventkernel.filters import Eq, Order, Query, matches
+from eventkernel.filters import Eq, Order, Query, Row, matches
 from eventkernel.following import own_state, settled
 from eventkernel.ids import StreamId
 from eventkernel.ports import EventStore
-from eventkernel.ports.event_store import AFTER_ALL
+from eventkernel.runtime.moments import head_of, last_within, until
 from eventkernel_grpc.call import CallContext
 from eventkernel_grpc.pages import page_size
 from eventkernel_grpc.wire_types import from_timestamp
@@ -19,8 +19,8 @@ from prescriptions.queries.consistency import as_of_log, demand_of
 from prescriptions.queries.restricted import viewer_in
 from prescriptions.queries.sources import PAGE_SIZE_DEFAULT, PAGE_SIZE_MAX, Sources
 from prescriptions.streams import CONTEXT, stream_of
-from prescriptions.views.prescription_view import columns_of
-from prescriptions.views.record import NOTHING, follow
+from prescriptions.views.prescription_view import PRESCRIPTION_VIEW, columns_of
+from prescriptions.views.record import NOTHING, PrescriptionRecord, follow
 from prescriptions.wire.events import decode_recorded, newest_of
 from prescriptions.wire.query_replies import history_entry_to, record_to
 
@@ -81,12 +81,7 @@ async def fetch_as_of(
     demand = demand_of(call, request)
     within = _within(request)
     await _require_seen(sources, call, stream)
-    state, head = NOTHING, 0
-    async for event in events_of(sources.events, stream):
-        head = event.version
-        if own_state(state).version == head - 1 and within(event):
-            state = follow(state, decode_recorded(event), event)
-    record = own_state(state)
+    record, head = await _folded(sources.events, stream, within)
     if record.version == 0:
         raise StreamNotFound(stream.name)
     if request.WhichOneof("point") == "version" and record.version < request.version:
@@ -95,16 +90,44 @@ async def fetch_as_of(
     return query_service_pb2.FetchAsOfResponse(as_of=made, prescription=record_to(record))
 
 
+async def _folded(
+    store: EventStore, stream: StreamId, within: Callable[[RecordedEvent], bool]
+) -> tuple[PrescriptionRecord, int]:
+    """The record after the events that are within, and the head. Of a long stream nothing behind these is read."""
+    events = (await store.load(stream, events_max=EVENTS_MAX)).events
+    head = len(events)
+    last = sum(map(within, events))
+    if head == EVENTS_MAX:
+        head = await head_of(store, stream)
+        last = await last_within(store, stream, within, head) if last == EVENTS_MAX else last
+    state = NOTHING
+    for event in events[:last]:
+        state = follow(state, decode_recorded(event), event)
+    if last > EVENTS_MAX:
+        async for event in events_of(store, stream, after=EVENTS_MAX, up_to=last):
+            state = follow(state, decode_recorded(event), event)
+    return own_state(state), head
+
+
 async def _require_seen(sources: Sources, call: CallContext, stream: StreamId) -> None:
-    """Raise ``StreamNotFound`` unless the caller sees the events of the prescription, as it stands in the log now."""
+    """Raise ``StreamNotFound`` unless the caller sees the events of the prescription, as it stands in the log now.
+
+    The row of one that is long is used in the place of its events, where it is as new as the log.
+    """
     viewer = viewer_in(sources, call)
     if viewer is None:
         return
-    state = NOTHING
-    async for event in events_of(sources.events, stream):
-        state = follow(state, decode_recorded(event), event)
-    record = own_state(state)
-    if record.version == 0 or not matches(viewer.history, columns_of(record)):
+    columns: Row | None = None
+    head = await head_of(sources.events, stream)
+    if head > EVENTS_MAX:
+        async with sources.views.reading() as reading:
+            row = await reading.get(PRESCRIPTION_VIEW, call.tenant, (stream.id,))
+        if row is not None and row.version >= head:
+            columns = row.values
+    if columns is None:
+        record, _ = await _folded(sources.events, stream, lambda _: True)
+        columns = columns_of(record) if record.version else None
+    if columns is None or not matches(viewer.history, columns):
         raise StreamNotFound(stream.name)
 
 
@@ -115,17 +138,18 @@ def _within(request: query_service_pb2.FetchAsOfRequest) -> Callable[[RecordedEv
             return lambda event: event.version <= request.version
         case "occurred_time":
             occurred = from_timestamp(request.occurred_time, "occurred_time")
-            return lambda event: event.meta.occurred_at <= occurred
+            return until(occurred)
         case "recorded_time":
             recorded = from_timestamp(request.recorded_time, "recorded_time")
-            return lambda event: event.meta.recorded_at <= recorded
+            return until(recorded, recorded=True)
         case _:
             raise InvalidCommand("point", "must be a version, an occurred_time or a recorded_time")
 
 
-async def events_of(store: EventStore, stream: StreamId, up_to: int | None = None) -> AsyncIterator[RecordedEvent]:
-    """All events of a stream, or those up to a version, read in portions."""
-    after = 0
+async def events_of(
+    store: EventStore, stream: StreamId, *, after: int = 0, up_to: int | None = None
+) -> AsyncIterator[RecordedEvent]:
+    """All events of a stream, or those between two versions, read in portions."""
     while up_to is None or after < up_to:
         loaded = await store.load(stream, after=after, up_to=up_to, events_max=EVENTS_MAX)
         for event in loaded.events:
@@ -133,8 +157,3 @@ async def events_of(store: EventStore, stream: StreamId, up_to: int | None = Non
         if len(loaded.events) < EVENTS_MAX:
             return
         after = loaded.events[-1].version
-
-
-async def head_of(store: EventStore, stream: StreamId) -> int:
-    """The stream's version without reading its events; 0 where there is none."""
-    return (await store.load(stream, after=AFTER_ALL)).position.version

@@ -13,8 +13,10 @@ from erx.prescriptions.v1 import filters_pb2 as f
 from erx.prescriptions.v1 import query_service_pb2 as q
 from eventkernel.envelope import StreamPosition
 from eventkernel.ports import Loaded
+from eventkernel.runtime import moments
 from eventkernel_grpc import RemoteError, decode_token, encode_token, remote_errors
 from eventkernel_memory.event_store import MemoryEventStore
+from prescriptions.queries import log
 from prescriptions.testing.recorded import prescription, recorded, stream_of, untold
 from prescriptions.testing.stories import START, Story
 
@@ -147,20 +149,47 @@ STATUS_AFTER = [
 ]
 
 
-async def test_a_prescription_can_be_had_as_of_every_version(side: Any) -> None:
+@pytest.mark.parametrize("portion", [500, 7, 3, 1])
+async def test_a_prescription_can_be_had_as_of_every_version(
+    side: Any, portion: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "EVENTS_MAX", portion)
     await side.told(1, told())
     replies = [(await as_of(side, version=version)).prescription for version in range(1, 8)]
     assert [reply.status for reply in replies] == STATUS_AFTER
     assert [reply.version for reply in replies] == list(range(1, 8))
 
 
+@pytest.mark.parametrize("portion", [500, 7, 3, 1])
 @pytest.mark.parametrize("point", ["occurred_time", "recorded_time"])
-async def test_a_moment_includes_what_happened_at_it(side: Any, point: str) -> None:
+async def test_a_moment_includes_what_happened_at_it(
+    side: Any, point: str, portion: int, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(log, "EVENTS_MAX", portion)
     await side.told(1, told())
     versions = [
         (await as_of(side, **{point: stamp(hours)})).prescription.version for hours in (0, 0.99, 1, 5.5, 6, 1000)
     ]
     assert versions == [1, 1, 2, 6, 7, 7]
+
+
+async def test_of_a_long_prescription_nothing_behind_the_moment_is_read(
+    side: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    read: list[int] = []
+
+    class Counting(MemoryEventStore):
+        async def load(self, *args: Any, **range_: Any) -> Loaded:
+            loaded = await super().load(*args, **range_)
+            read.extend(event.version for event in loaded.events)
+            return loaded
+
+    monkeypatch.setattr(log, "EVENTS_MAX", 2)
+    monkeypatch.setattr(moments, "WINDOW_EVENTS", 1)
+    await side.told(1, told())
+    side.events = Counting(side.journal)
+    assert (await as_of(side, recorded_time=stamp(2))).prescription.version == 3
+    assert sorted(set(read) - {1, 2, 3}) == [4]
 
 
 async def test_before_the_first_event_there_was_nothing(side: Any) -> None:
