@@ -20,10 +20,10 @@ from google.protobuf.message import DecodeError, Message
 from eventkernel_grpc import metadata
 from eventkernel_grpc.admission import Admission
 from eventkernel_grpc.call import CallContext, enter_call
-from eventkernel_grpc.deadlines import Deadlines
+from eventkernel_grpc.deadlines import REPLY_SECONDS_MAX, REPLY_SHARE, Deadlines
 from eventkernel_grpc.draining import Draining
 from eventkernel_grpc.error_table import row_of
-from eventkernel_grpc.errors import MethodUnknown, RequestInvalid, Violation
+from eventkernel_grpc.errors import DeadlinePassed, MethodUnknown, OutcomeNotKnown, RequestInvalid, Violation
 from eventkernel_grpc.limits import ConcurrencyLimit
 from eventkernel_grpc.observer import CallObserver, CallRecord
 from eventkernel_grpc.status import DETAILS_KEY
@@ -33,6 +33,9 @@ Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 # The metadata that grpc decoded to find the handler. It is set in the call's own task, by the dispatcher; asking the
 # servicer context would decode all of it once more, which costs more than the rest of this module.
 INVOCATION: ContextVar[Sequence[tuple[str, str | bytes]]] = ContextVar("eventkernel_grpc_invocation", default=())
+
+# Keeps the client's library from a retry that the deadline would end, and so from hiding this answer (gRPC proposal A6).
+NO_RETRY = ("grpc-retry-pushback-ms", "-1")
 
 RawHandler: TypeAlias = Callable[[Any, Context], Awaitable[Any]]
 
@@ -73,19 +76,34 @@ class Edge:
 
     def _unary(self, method: Method, handler: RawHandler) -> RawHandler:
         read, open_call, deadlines = self._reader(method), self._open, self.deadlines
+        changes, settled = method.actor_required, self._settled
 
         async def body(raw: Any, context: Context, served: "_Served") -> bytes:
             remaining: float | None = context.time_remaining()  # the stub forgets None: no deadline
             call = served.call = open_call(method, context, deadlines.seconds if remaining is None else remaining)
             enter_call(call)
             request = read(raw)
-            if remaining is not None:  # grpc itself ends the call at the caller's deadline
-                reply = await handler(request, context)
-            else:
+            if changes:
+                reply = await settled(handler(request, context), method.path, request, remaining)
+            elif remaining is None:
                 reply = await deadlines.within(handler(request, context), method.path)
+            else:  # grpc itself ends the call at the caller's deadline
+                reply = await handler(request, context)
             return reply.SerializeToString()  # type: ignore[no-any-return]  # a generated message's
 
         return self._served(method, self.calls, body)
+
+    async def _settled(self, reply: Awaitable[Any], path: str, request: Any, remaining: float | None) -> Any:
+        """The reply of a call that may change something. Whoever has to wait too long is told so before grpc ends the call:
+        at the deadline itself the caller would learn neither that a retry is safe nor when to try.
+        """
+        if remaining is not None:
+            remaining -= min(REPLY_SECONDS_MAX, REPLY_SHARE * remaining)
+        try:
+            return await self.deadlines.within(reply, path, remaining)
+        except DeadlinePassed as error:
+            known = getattr(request, "request_id", "")
+            raise OutcomeNotKnown(path, seconds=error.seconds, request_id=known, time_left=remaining is None) from error
 
     def _streaming(self, method: Method, handler: Callable[[Any, Context], Any]) -> RawHandler:
         read, open_call = self._reader(method), self._open
@@ -151,7 +169,9 @@ class Edge:
             shown = replace(shown, metadata={**shown.metadata, "incident": incident})
         record = served.record(method.path, shown.code.name, shown.reason, incident=incident, error=error)
         self.observer.finished(record)
-        trailers = ((DETAILS_KEY, shown.trailers(method.error_domain)),)
+        trailers: tuple[tuple[str, str | bytes], ...] = ((DETAILS_KEY, shown.trailers(method.error_domain)),)
+        if isinstance(error, OutcomeNotKnown) and not error.time_left:
+            trailers = (*trailers, NO_RETRY)
         await context.abort(shown.code, shown.short_message, trailers)
 
     def _open(self, method: Method, context: Context, seconds: float | None) -> CallContext:

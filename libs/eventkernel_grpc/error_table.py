@@ -160,6 +160,12 @@ def _deadline_passed(error: edge.DeadlinePassed) -> WireError:
     return WireError(Code.DEADLINE_EXCEEDED, "DEADLINE_PASSED", str(error), {"method": error.method}, wait)
 
 
+def _outcome_not_known(error: edge.OutcomeNotKnown) -> WireError:
+    message = f"{error}; whether it took effect is not known, retry with the same request_id"
+    facts = {"method": error.method, "request_id": error.request_id}
+    return WireError(Code.UNAVAILABLE, "OUTCOME_UNKNOWN", message, facts, [retry_info(RETRY_OUTCOME_SECONDS)])
+
+
 def _method_unknown(error: edge.MethodUnknown) -> WireError:
     return WireError(Code.UNIMPLEMENTED, "METHOD_UNKNOWN", str(error), {"method": error.method})
 
@@ -194,6 +200,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     edge.RequestInvalid: Row(_request_invalid),
     edge.MetadataInvalid: Row(_metadata_invalid),
     edge.DeadlinePassed: Row(_deadline_passed),
+    edge.OutcomeNotKnown: Row(_outcome_not_known),
     edge.MethodUnknown: Row(_method_unknown),
     edge.ServerDraining: Row(_draining),
     edge.BindFailed: Row(_internal("BIND_FAILED"), hidden=True),

@@ -6,6 +6,7 @@
     ├── RequestInvalid       the request breaks rules of its proto, or cannot be read at all; every violation is listed
     ├── MetadataInvalid      the call's metadata lacks a key or holds a value that breaks its rule
     ├── DeadlinePassed       the call took longer than the caller, or the server's default, allows
+    │   └── OutcomeNotKnown  the same of a call that may have changed something
     ├── MethodUnknown        the server has no such method
     ├── ServerDraining       the server is stopping; another one, or the same one later, answers
     ├── BindFailed           the address is taken or is not this machine's; the program must not serve
@@ -50,7 +51,7 @@ class MetadataInvalid(KernelError):
 
 
 class DeadlinePassed(KernelError):
-    """The time for the call is over. Whether a command took effect is settled by a retry with the same request_id."""
+    """The time for the call is over."""
 
     retriable = True
 
@@ -58,6 +59,18 @@ class DeadlinePassed(KernelError):
         super().__init__(f"{method} did not finish within {seconds:g} s")
         self.method = method
         self.seconds = seconds
+
+
+class OutcomeNotKnown(DeadlinePassed):
+    """The time for a command is over before it is known what became of it; a retry with the same request_id settles it.
+
+    ``time_left``: whether the caller named no deadline, so that the same call may still be tried again.
+    """
+
+    def __init__(self, method: str, *, seconds: float, request_id: str, time_left: bool = False) -> None:
+        super().__init__(method, seconds=seconds)
+        self.request_id = request_id
+        self.time_left = time_left
 
 
 class MethodUnknown(KernelError):

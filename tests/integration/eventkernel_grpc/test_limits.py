@@ -4,9 +4,11 @@ from typing import Any
 import grpc
 import pytest
 
-from eventkernel_grpc import RemoteError, current_call, remote_errors
+from eventkernel.envelope import Actor
+from eventkernel_grpc import RemoteError, call_metadata, current_call, remote_errors
 
 Code = grpc.StatusCode
+ACTOR = call_metadata(actor=Actor("p-1", "prescriber"))
 DEADLINE_SECONDS = 5.0
 
 
@@ -59,6 +61,26 @@ async def test_caller_s_deadline_ends_the_handler_too(serve: Any, text: Any) -> 
         error = await refused(served.unary("Look")(text(), timeout=0.1))
         assert error.code is Code.DEADLINE_EXCEEDED
         await asyncio.wait_for(served.echo.cancelled.wait(), DEADLINE_SECONDS)
+
+
+async def test_a_command_whose_time_is_over_is_unknown_and_says_so_before_the_caller_s_deadline(
+    serve: Any, text: Any
+) -> None:
+    async with serve() as served:
+        served.echo.on = served.echo.hold
+        error = await refused(served.unary("Say")(text(), metadata=ACTOR, timeout=2.0))
+        assert (error.code, error.reason) == (Code.UNAVAILABLE, "OUTCOME_UNKNOWN")
+        assert error.may_retry
+        assert error.retry_after_seconds
+        assert served.echo.cancelled.is_set()
+        assert len(served.records.started_methods) == 1
+
+
+async def test_a_command_without_a_deadline_is_unknown_at_the_server_s(serve: Any, text: Any) -> None:
+    async with serve(default_deadline_seconds=0.02) as served:
+        served.echo.on = served.echo.hold
+        error = await refused(served.unary("Say")(text(), metadata=ACTOR))
+        assert (error.code, error.reason) == (Code.UNAVAILABLE, "OUTCOME_UNKNOWN")
 
 
 async def test_time_out_inside_a_handler_is_not_taken_for_the_deadline(serve: Any, text: Any) -> None:

@@ -30,6 +30,34 @@ async def test_each_call_that_takes_longer_is_ended_and_the_others_go_on() -> No
         await deadlines.within(answer(never), "/a/Slow")
 
 
+async def test_a_call_with_a_nearer_deadline_is_ended_before_older_ones_and_they_in_their_time() -> None:
+    deadlines, never, first = Deadlines(60), asyncio.Event(), asyncio.Event()
+    oldest = asyncio.create_task(deadlines.within(answer(first), "/a/Oldest"))
+    later = asyncio.create_task(deadlines.within(answer(never), "/a/Later", 0.03))
+    nearest = asyncio.create_task(deadlines.within(answer(never), "/a/Nearest", 0.01))
+    with pytest.raises(DeadlinePassed, match=r"Nearest did not finish within 0\.01 s"):
+        await nearest
+    with pytest.raises(DeadlinePassed, match=r"Later did not finish within 0\.03 s"):
+        await later
+    assert not oldest.done()
+    first.set()
+    assert await oldest == "answer"
+    assert len(deadlines) == 0
+
+
+async def test_calls_that_ended_behind_one_that_lasts_do_not_pile_up() -> None:
+    deadlines, first, done = Deadlines(60), asyncio.Event(), asyncio.Event()
+    done.set()
+    oldest = asyncio.create_task(deadlines.within(answer(first), "/a/B"))
+    await asyncio.sleep(0)
+    for _ in range(3_000):
+        await deadlines.within(answer(done), "/a/B")
+    assert len(deadlines) < 2_000
+    first.set()
+    assert await oldest == "answer"
+    assert len(deadlines) == 0
+
+
 async def test_what_ended_behind_an_older_call_is_forgotten_with_it() -> None:
     deadlines, first, done = Deadlines(60), asyncio.Event(), asyncio.Event()
     done.set()

@@ -117,6 +117,12 @@ CASES: list[tuple[BaseException, Code, str, dict[str, str]]] = [
         {"key": "erx-actor-id"},
     ),
     (edge.DeadlinePassed("/a/B", seconds=1), Code.DEADLINE_EXCEEDED, "DEADLINE_PASSED", {"method": "/a/B"}),
+    (
+        edge.OutcomeNotKnown("/a/B", seconds=1, request_id="id-1"),
+        Code.UNAVAILABLE,
+        "OUTCOME_UNKNOWN",
+        {"method": "/a/B", "request_id": "id-1"},
+    ),
     (edge.MethodUnknown("/a/B"), Code.UNIMPLEMENTED, "METHOD_UNKNOWN", {"method": "/a/B"}),
     (edge.ServerDraining(), Code.UNAVAILABLE, "SERVER_DRAINING", {}),
     (edge.BindFailed("127.0.0.1:1", SECRET), Code.INTERNAL, "BIND_FAILED", {}),
