@@ -4,6 +4,7 @@ The file is TOML, named by ``--config`` or ``ERX_CONFIG``, with the fields of ``
 """
 
 import tomllib
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, Literal
 
@@ -167,7 +168,9 @@ class _TomlFile(PydanticBaseSettingsSource):
             return {}
         try:
             return tomllib.loads(self.path.read_text(encoding="utf-8"))
-        except (OSError, tomllib.TOMLDecodeError) as error:
+        except OSError as error:
+            raise SettingsError(f"{self.path}: {error.strerror or error}") from error
+        except ValueError as error:  # no TOML, or no text
             raise SettingsError(f"{self.path}: {error}") from error
 
 
@@ -178,10 +181,14 @@ def load(config: Path | None = None, **flags: Any) -> Settings:
     try:
         return Settings(**given)
     except ValidationError as error:
-        problems = "; ".join(f"{'.'.join(map(str, e['loc']))}: {e['msg']}" for e in error.errors())
-        raise SettingsError(problems) from error
+        raise SettingsError("; ".join(map(_problem, error.errors()))) from error
     finally:
         _TomlFile.path = None
+
+
+def _problem(error: Mapping[str, Any]) -> str:
+    rule = "there is no such setting" if error["type"] == "extra_forbidden" else error["msg"]
+    return f"{'.'.join(map(str, error['loc']))}: {rule}"
 
 
 def with_store(settings: Settings, store: Literal["embedded", "stack"]) -> Settings:

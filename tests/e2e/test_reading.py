@@ -47,6 +47,11 @@ def test_what_is_wrong_is_one_line(said: Callable[..., Ended]) -> None:
         (("show", NOBODY), 1, "NOT_FOUND: "),
         (("history", NOBODY), 1, "NOT_FOUND: "),
         (("show", "twelve"), 1, "INVALID_REQUEST: "),
+        (
+            ("show", "twelve", "--at", "0"),
+            1,
+            "INVALID_REQUEST: prescription_id: must be a valid UUID; version: must be greater than or equal to 1",
+        ),
     ):
         ended = said(*words)
         (line,) = ended.errors.splitlines()

@@ -49,7 +49,7 @@ def test_secrets_are_masked_wherever_they_come_from(erx: Erx, tmp_path: Path) ->
 @pytest.mark.parametrize(
     ("text", "field", "rule"),
     [
-        ("colour = 1", "colour", "Extra inputs are not permitted"),
+        ("colour = 1", "colour", "there is no such setting"),
         ("calls_max = 0", "calls_max", "greater than or equal to 1"),
         ('store = "paper"', "store", "'embedded'"),
         ('drain_seconds = "soon"', "drain_seconds", "valid number"),

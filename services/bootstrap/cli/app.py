@@ -16,6 +16,7 @@ from eventkernel.ids import DEFAULT_TENANT
 app = typer.Typer(
     name="erx",
     help="Event-sourced e-prescribing services: serve them, fill them, read them, measure them.",
+    epilog="For developers, in a checkout: test, lint, gen, clients, and install to prepare what they need.",
     no_args_is_help=True,
     pretty_exceptions_enable=False,
     add_completion=False,
@@ -377,4 +378,4 @@ def bench_stack(
 
 def main() -> None:
     """Run the command line."""
-    app()
+    app(prog_name="./erx")

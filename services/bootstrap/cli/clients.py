@@ -4,7 +4,7 @@ import asyncio
 import getpass
 import os
 from collections.abc import Awaitable, Callable, Coroutine
-from typing import Any, TypeVar
+from typing import Any, Final, TypeVar
 
 import grpc
 import typer
@@ -14,6 +14,9 @@ from eventkernel.envelope import Actor
 from eventkernel_grpc import ChannelSettings, ClientTls, RemoteError, call_metadata, channel, remote_errors
 
 T = TypeVar("T")
+
+COUNTS: Final = frozenset({"violations", "listed"})
+PLACES: Final = frozenset({"field", "resource"})
 
 
 def channel_to(settings: Settings, address: str) -> grpc.aio.Channel:
@@ -33,16 +36,25 @@ def operator(tenant: str) -> Any:
 
 
 def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
-    """Run it; an error of the server ends the program with one line: reason, message, details."""
+    """Run it; an error of the server ends the program with one line."""
     try:
         with remote_errors():
             return asyncio.run(work())
     except RemoteError as error:
-        details = ", ".join(f"{name}: {value}" for name, value in sorted(error.metadata.items()))
-        said = " ".join(error.message.split())
-        shown = f"{error.reason or error.code.name}: {said}{f' ({details})' if details else ''}"
-        typer.secho(shown, err=True, fg="red")
+        typer.secho(one_line(error), err=True, fg="red")
         raise typer.Exit(1) from error
+
+
+def one_line(error: RemoteError) -> str:
+    """Reason, message and details; where several fields are wrong, each of them with its rule."""
+    rules = [f"{violation.field}: {violation.message}" for violation in error.violations]
+    said = " ".join(("; ".join(rules) if len(rules) > 1 else error.message).split())
+    more = {name: value for name, value in sorted(error.metadata.items()) if name not in COUNTS}
+    for place in PLACES & more.keys():
+        if more[place] in said:
+            del more[place]
+    details = ", ".join(f"{name}: {value}" for name, value in more.items())
+    return f"{error.reason or error.code.name}: {said}{f' ({details})' if details else ''}"
 
 
 async def query(settings: Settings, call: Callable[[grpc.aio.Channel], Awaitable[T]]) -> T:

@@ -21,15 +21,21 @@ def test_a_flag_weighs_more_than_the_environment_and_that_more_than_the_file(
 def test_an_unknown_key_of_the_file_is_named(tmp_path: Path) -> None:
     file = tmp_path / "erx.toml"
     file.write_text("colour = 1\n")
-    with pytest.raises(SettingsError, match="colour"):
+    with pytest.raises(SettingsError, match="colour: there is no such setting"):
         load(file)
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
     file = tmp_path / "erx.toml"
-    file.write_text("= nothing")
-    with pytest.raises(SettingsError, match=r"erx\.toml"):
-        load(file)
+    for content in (b"= nothing", b"\xff\xfe"):
+        file.write_bytes(content)
+        with pytest.raises(SettingsError, match=r"erx\.toml"):
+            load(file)
+
+
+def test_a_file_that_is_not_there_is_named(tmp_path: Path) -> None:
+    with pytest.raises(SettingsError, match=r"erx\.toml: No such file or directory"):
+        load(tmp_path / "erx.toml")
 
 
 @pytest.mark.parametrize(
