@@ -6,7 +6,7 @@ from typing import Final
 
 from prescriptions.domain import errors
 from prescriptions.domain.facts import Facts
-from prescriptions.domain.identifiers import ncpdp_id_is_valid
+from prescriptions.domain.identifiers import ncpdp_id_is_valid, npi_is_valid
 from prescriptions.domain.state import Claim, Prescription
 from prescriptions.domain.values import PharmacyRef, Reason
 
@@ -81,12 +81,24 @@ def token_fits(claim: Claim, token: str) -> bool:
 
 def require_pharmacy_id(pharmacy: PharmacyRef, facts: Facts, field: str) -> None:
     """Ask for a well-formed NCPDP id, or where the profile has none, for any id."""
-    profile = facts.profile
-    if profile.ncpdp_required:
-        if not ncpdp_id_is_valid(pharmacy.ncpdp_id, check_digit=profile.ncpdp_check_digit):
-            raise errors.INVALID_NCPDP_ID(f"{pharmacy.ncpdp_id!r} is not an NCPDP id", field=f"{field}.ncpdp_id")
-    elif not pharmacy.ids:
+    if not (pharmacy.ncpdp_id if facts.profile.ncpdp_required else pharmacy.ids):
         raise errors.INVALID_NCPDP_ID("a nominated pharmacy needs an id", field=f"{field}.ncpdp_id")
+    require_well_formed_ids(pharmacy, facts, field)
+
+
+def require_well_formed_ids(pharmacy: PharmacyRef, facts: Facts, field: str) -> None:
+    """Ask that the ids a pharmacy states are such ids. Where the profile has no NCPDP ids, what stands for one may be any."""
+    profile, ncpdp_id = facts.profile, pharmacy.ncpdp_id
+    known = ncpdp_id and profile.ncpdp_required
+    if known and not ncpdp_id_is_valid(ncpdp_id, check_digit=profile.ncpdp_check_digit):
+        raise errors.INVALID_NCPDP_ID(f"{ncpdp_id!r} is not an NCPDP id", field=f"{field}.ncpdp_id")
+    require_npi(pharmacy.npi, facts, field)
+
+
+def require_npi(npi: str, facts: Facts, field: str) -> None:
+    """Ask that an NPI that is stated is one."""
+    if npi and not npi_is_valid(npi, first_digit=facts.profile.npi_first_digit):
+        raise errors.INVALID_NPI(f"{npi!r} is not an NPI", field=f"{field}.npi")
 
 
 def require_unexpired(state: Prescription, facts: Facts) -> None:

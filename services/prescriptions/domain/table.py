@@ -32,6 +32,7 @@ _CONTENT: Final = (
     e.INVALID_DEA,
     e.INVALID_NCPDP_ID,
 )
+_PHARMACY_IDS: Final = (e.INVALID_NCPDP_ID, e.INVALID_NPI)
 _HOLDER: Final = (e.ROLE_NOT_ALLOWED, e.NOT_CLAIM_HOLDER)
 _DISPENSING: Final = (
     *_HOLDER,
@@ -44,6 +45,7 @@ _DISPENSING: Final = (
     e.UNIT_MISMATCH,
     e.PRODUCT_REQUIRED,
     e.SUBSTITUTION_NOT_ALLOWED,
+    e.INVALID_NPI,
     e.QUANTITY_EXCEEDED,
     e.INVALID_HANDOVER_TIME,
 )
@@ -106,7 +108,7 @@ ROWS: Final[tuple[Row, ...]] = (
         event=ev.PrescriptionIssued,
         targets=(Status.ISSUED,),
         handler=writing.issue,
-        guards=(e.NOT_AUTHOR, e.HASH_MISMATCH, e.INVALID_NCPDP_ID, e.EARLIEST_FILL_AFTER_EXPIRY),
+        guards=(e.NOT_AUTHOR, e.HASH_MISMATCH, *_PHARMACY_IDS, e.EARLIEST_FILL_AFTER_EXPIRY),
     ),
     _row(
         c.NominatePharmacy,
@@ -115,7 +117,7 @@ ROWS: Final[tuple[Row, ...]] = (
         event=ev.PharmacyNominated,
         targets=(),
         handler=claiming.nominate,
-        guards=(e.ROLE_NOT_ALLOWED, e.NOT_AUTHOR, e.NOT_PATIENT, e.INVALID_NCPDP_ID, e.NO_CHANGE),
+        guards=(e.ROLE_NOT_ALLOWED, e.NOT_AUTHOR, e.NOT_PATIENT, *_PHARMACY_IDS, e.NO_CHANGE),
     ),
     _row(
         c.ClaimPrescription,
@@ -127,6 +129,7 @@ ROWS: Final[tuple[Row, ...]] = (
         guards=(
             e.ROLE_NOT_ALLOWED,
             e.NOT_YOUR_PHARMACY,
+            *_PHARMACY_IDS,
             e.PRESCRIPTION_EXPIRED,
             e.EXPIRY_UNKNOWN,
             e.NOT_YET_VALID,

@@ -16,6 +16,7 @@ from prescriptions.domain.guards import (
     require_pharmacy_id,
     require_role,
     require_unexpired,
+    require_well_formed_ids,
 )
 from prescriptions.domain.state import Prescription
 from prescriptions.domain.values import PersonRef
@@ -37,6 +38,7 @@ def nominate(state: Prescription, command: NominatePharmacy, facts: Facts) -> Ph
 def claim(state: Prescription, command: ClaimPrescription, facts: Facts) -> PrescriptionClaimed:
     """Take it for the next fill."""
     require_pharmacy(command.pharmacy, facts)
+    require_well_formed_ids(command.pharmacy, facts, "pharmacy")
     require_unexpired(state, facts)
     earliest = state.written.earliest_fill
     if earliest is not None and facts.now.date() < earliest:

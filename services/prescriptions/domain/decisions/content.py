@@ -2,8 +2,8 @@
 
 from prescriptions.domain import errors
 from prescriptions.domain.facts import Facts
-from prescriptions.domain.guards import is_history, require_pharmacy_id
-from prescriptions.domain.identifiers import dea_is_valid, npi_is_valid
+from prescriptions.domain.guards import is_history, require_npi, require_pharmacy_id
+from prescriptions.domain.identifiers import dea_is_valid
 from prescriptions.domain.profiles import REFILLS_MAX
 from prescriptions.domain.values import PersonRef, PrescriptionContent
 
@@ -24,10 +24,9 @@ def check_content(content: PrescriptionContent, facts: Facts) -> None:
 def _check_prescriber(prescriber: PersonRef, facts: Facts) -> None:
     if not prescriber.id:
         raise errors.PRESCRIBER_REQUIRED("the prescriber's id is missing", field="content.prescriber.id")
-    if not prescriber.npi and (is_history(facts) or not facts.profile.npi_required):
-        return
-    if not npi_is_valid(prescriber.npi, first_digit=facts.profile.npi_first_digit):
-        raise errors.INVALID_NPI(f"{prescriber.npi!r} is not an NPI", field="content.prescriber.npi")
+    if not prescriber.npi and facts.profile.npi_required and not is_history(facts):
+        raise errors.INVALID_NPI("the prescriber's NPI is missing", field="content.prescriber.npi")
+    require_npi(prescriber.npi, facts, "content.prescriber")
 
 
 def _check_amounts(content: PrescriptionContent) -> None:
@@ -48,7 +47,9 @@ def _check_schedule(content: PrescriptionContent, facts: Facts) -> None:
             refills_max=rule.refills_max,
         )
     dea = content.prescriber.dea_number
-    if rule.dea_required and not dea_is_valid(dea) and (dea or not is_history(facts)):
+    if rule.dea_required and not dea and not is_history(facts):
         raise errors.INVALID_DEA(
-            f"schedule {content.schedule.name} needs a valid DEA number", field="content.prescriber.dea_number"
+            f"schedule {content.schedule.name} needs a DEA number", field="content.prescriber.dea_number"
         )
+    if dea and not dea_is_valid(dea):
+        raise errors.INVALID_DEA(f"{dea!r} is not a DEA number", field="content.prescriber.dea_number")

@@ -20,6 +20,7 @@ from prescriptions.domain.expiry import partial_deadline, parts_of
 from prescriptions.domain.facts import Facts
 from prescriptions.domain.guards import (
     require_claim,
+    require_npi,
     require_pharmacy,
     require_reason_code,
     require_unexpired,
@@ -144,6 +145,8 @@ def _require_dispensable(state: Prescription, command: DispensePartially | Dispe
         raise errors.PRODUCT_REQUIRED("which product was handed out?", field="product")
     if _is_substitution(state, command) and state.written.substitution is Substitution.DISPENSE_AS_WRITTEN:
         raise errors.SUBSTITUTION_NOT_ALLOWED("the prescriber asked to dispense as written", field="product")
+    if command.pharmacist is not None:
+        require_npi(command.pharmacist.npi, facts, "pharmacist")
     return claim
 
 

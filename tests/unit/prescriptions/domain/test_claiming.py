@@ -97,6 +97,28 @@ def test_a_pharmacy_without_an_id_claims_nothing_but_history_knows_some_by_name(
     claim(s.issued(), PharmacyRef(), s.IMPORTER).refused("NOT_YOUR_PHARMACY")
 
 
+@pytest.mark.parametrize(
+    ("pharmacy", "reason", "field"),
+    [
+        (PharmacyRef("9900008", s.CORNER.npi), "INVALID_NCPDP_ID", "pharmacy.ncpdp_id"),
+        (PharmacyRef("12", s.CORNER.npi), "INVALID_NCPDP_ID", "pharmacy.ncpdp_id"),
+        (PharmacyRef(s.CORNER.ncpdp_id, "1245319598"), "INVALID_NPI", "pharmacy.npi"),
+    ],
+)
+@pytest.mark.parametrize("who", ["pharmacy", "import"])
+def test_ids_that_a_pharmacy_states_are_such_ids(pharmacy: PharmacyRef, reason: str, field: str, who: str) -> None:
+    organisation = s.CORNER.npi if s.CORNER.npi in pharmacy.ids else s.CORNER.ncpdp_id
+    refusal = claim(s.issued(), pharmacy, Actor("rph-1", who, organisation)).refused(reason)
+    assert (refusal.kind, refusal.field) == (RefusalKind.ARGUMENT, field)
+    if reason == "INVALID_NPI":
+        s.issued().when(c.NominatePharmacy(pharmacy), s.PATIENT).refused(reason)
+
+
+def test_where_there_are_no_ncpdp_ids_a_pharmacy_claims_by_any_id() -> None:
+    elsewhere = PharmacyRef("FA123")
+    assert claim(s.issued(ACUTE), elsewhere, Actor("rph-1", "pharmacy", "FA123")).after.state.claim
+
+
 def test_it_is_not_claimed_before_its_first_day() -> None:
     story = s.issued(earliest_fill=date(2026, 3, 4))
     story.now = story.now.replace(day=3, hour=23, minute=59)

@@ -18,6 +18,13 @@ from prescriptions.testing import stories as s
 RPH = PersonRef("rph-1")
 
 
+def test_an_npi_that_a_pharmacist_states_is_one() -> None:
+    story = s.claimed()
+    for command in (story.partially(10, 1), story.wholly(30, 1)):
+        wrong = replace(command, pharmacist=replace(RPH, npi="1234567890"))
+        assert story.when(wrong, s.AT_CORNER).refused("INVALID_NPI").field == "pharmacist.npi"
+
+
 def test_a_part_leaves_the_rest_owed() -> None:
     story = s.claimed().later(hours=1)
     command = story.partially(10, 1, days_supply=3, lot="L1", pharmacist=RPH)

@@ -38,6 +38,8 @@ BROKEN_CONTENTS: list[tuple[str, str, dict[str, Any]]] = [
         for schedule in (Schedule.II, Schedule.III, Schedule.IV, Schedule.V)
         for prescriber in (replace(s.AUTHOR, dea_number=""), replace(s.AUTHOR, dea_number="AB4523763"))
     ),
+    ("INVALID_DEA", "content.prescriber.dea_number", {"prescriber": replace(s.AUTHOR, dea_number="AB4523763")}),
+    ("INVALID_NPI", "content.nominated.npi", {"nominated": replace(s.CORNER, npi="1245319598")}),
     ("INVALID_NCPDP_ID", "content.nominated.ncpdp_id", {"nominated": PharmacyRef("9900008")}),
     ("INVALID_NCPDP_ID", "content.nominated.ncpdp_id", {"nominated": PharmacyRef(npi="1234567893")}),
 ]
