@@ -3,7 +3,7 @@
 import asyncio
 import logging
 import socket
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import suppress
 from pathlib import Path
 from types import TracebackType
@@ -14,6 +14,7 @@ from google.protobuf import descriptor_pool, message_factory
 from google.protobuf.descriptor_pb2 import MethodOptions
 from grpc_health.v1 import health_pb2_grpc  # type: ignore[import-untyped]  # its stubs are a package of their own
 
+from eventkernel.errors import KernelError
 from eventkernel_grpc import reflection
 from eventkernel_grpc.admission import PROBE, Admission, QueueProbe
 from eventkernel_grpc.deadlines import Deadlines
@@ -63,6 +64,7 @@ class GrpcServer:
             deadlines=Deadlines(self.settings.default_deadline_seconds),
         )
         self._services: list[str] = []
+        self._absent: Callable[[str], KernelError] | None = None
         self._handlers: Handlers = {}
         self._server: grpc.aio.Server | None = None
         self._stopping: asyncio.Task[None] | None = None
@@ -89,6 +91,14 @@ class GrpcServer:
                 self._handlers[method.path] = self._edge.wrapped(method)
             self._services.append(service)
 
+    def stand_in_for(self, services: Iterable[str], absent: Callable[[str], KernelError]) -> None:
+        """Listen in the place of a server that cannot serve yet.
+
+        Its services are NOT_SERVING, and every call is refused with the error.
+        """
+        self._services.extend(services)
+        self._absent = absent
+
     @property
     def target(self) -> str:
         """What clients connect to: the address with the port that was bound."""
@@ -106,7 +116,8 @@ class GrpcServer:
         if self._probe is not None:
             handlers[PROBE] = self._probe.handler()
         self._server = grpc.aio.server(
-            handlers=(_Dispatch(handlers, self.settings.error_domain),), options=self.settings.channel_options()
+            handlers=(_Dispatch(handlers, self.settings.error_domain, self._absent or MethodUnknown),),
+            options=self.settings.channel_options(),
         )
         self.port = await self._bind(self._server)
         if self._probe is not None:
@@ -115,7 +126,7 @@ class GrpcServer:
         if self._probe is not None:
             await self._probe.start()
         for service in (*self._services, HEALTH_SERVICE, WHOLE_SERVER):
-            self.health.set_serving(service, True)
+            self.health.set_serving(service, self._absent is None)
         return self.port
 
     async def stop(self) -> None:
@@ -183,9 +194,15 @@ class GrpcServer:
 class _Dispatch(grpc.GenericRpcHandler):
     """Handlers by path in one look-up; an unknown path is answered with an ErrorInfo as well."""
 
-    def __init__(self, handlers: Mapping[str, "grpc.RpcMethodHandler[Any, Any]"], error_domain: str) -> None:
+    def __init__(
+        self,
+        handlers: Mapping[str, "grpc.RpcMethodHandler[Any, Any]"],
+        error_domain: str,
+        unknown: Callable[[str], KernelError],
+    ) -> None:
         self._handlers = handlers
         self._error_domain = error_domain
+        self._error = unknown
 
     def service(self, handler_call_details: grpc.HandlerCallDetails) -> "grpc.RpcMethodHandler[Any, Any]":
         """The handler of a path."""
@@ -194,7 +211,8 @@ class _Dispatch(grpc.GenericRpcHandler):
 
     def _unknown(self, path: str) -> "grpc.RpcMethodHandler[Any, Any]":
         async def refuse(_requests: Any, context: Any) -> None:
-            shown = row_of(MethodUnknown).show(MethodUnknown(path))
+            error = self._error(path)
+            shown = row_of(type(error)).show(error)
             trailers = ((DETAILS_KEY, shown.trailers(self._error_domain)),)
             await context.abort(shown.code, shown.short_message, trailers)
 

@@ -1,12 +1,17 @@
 """Opening stores that may not be there yet: wait with backoff, and say NOT_SERVING in health and why in the log meanwhile."""
 
 import asyncio
+from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
 
+from bootstrap.roles.servers import tls_of
 from bootstrap.settings import Settings
 from bootstrap.stores import Stores, open_stores
+from erx.eventlog.v1 import view_admin_service_pb2, webhook_service_pb2
+from erx.prescriptions.v1 import command_service_pb2, query_service_pb2, watch_service_pb2
+from eventkernel.errors import StoreUnavailable
 from eventkernel.runtime.waiting import until_available
 from eventkernel_grpc import GrpcServer, ServerSettings
 from eventkernel_memory.clock import SystemClock
@@ -14,10 +19,25 @@ from eventkernel_memory.clock import SystemClock
 if TYPE_CHECKING:
     from eventkernel.errors import KernelError
 
+ADDRESSES: Mapping[str, Callable[[Settings], str]] = {
+    "command": lambda settings: settings.command_address,
+    "query": lambda settings: settings.query_address,
+}
+SERVICES: Mapping[str, tuple[str, ...]] = {
+    name: tuple(service.full_name for file in files for service in file.DESCRIPTOR.services_by_name.values())
+    for name, files in {
+        "command": (command_service_pb2,),
+        "query": (query_service_pb2, watch_service_pb2, webhook_service_pb2, view_admin_service_pb2),
+    }.items()
+}
+"""What each server will serve; a server in its place says NOT_SERVING for each of them."""
+
 _log = structlog.get_logger()
 
 
-async def open_when_available(settings: Settings, names: list[str], stop: asyncio.Event) -> Stores | None:
+async def open_when_available(
+    settings: Settings, names: list[str], stop: asyncio.Event, said: Callable[[str], None]
+) -> Stores | None:
     """The stores once they answer; None when ``stop`` came first.
 
     Raises at once what waiting does not mend: a wrong keyspace or password, a schema from a newer program.
@@ -28,7 +48,7 @@ async def open_when_available(settings: Settings, names: list[str], stop: asynci
 
     async def attempt() -> None:
         if reasons and not placeholders:
-            placeholders.extend([await _not_serving(address) for address in _addresses(settings, names)])
+            placeholders.extend([await _not_serving(settings, name, said) for name in ADDRESSES if name in names])
         opened.append(await open_stores(settings))
 
     try:
@@ -41,15 +61,11 @@ async def open_when_available(settings: Settings, names: list[str], stop: asynci
     return opened[0] if opened else None
 
 
-def _addresses(settings: Settings, names: list[str]) -> list[str]:
-    """Where this process will listen, as far as that is known before it does."""
-    wanted = {"command": settings.command_address, "query": settings.query_address}
-    return [address for name, address in wanted.items() if name in names and not address.endswith(":0")]
-
-
-async def _not_serving(address: str) -> GrpcServer:
-    """A server that answers health checks alone, with NOT_SERVING, in the place of the one that waits."""
-    server = GrpcServer(ServerSettings(address=address, reflection=False))
+async def _not_serving(settings: Settings, name: str, said: Callable[[str], None]) -> GrpcServer:
+    """A server in the place of the one that waits: its services are NOT_SERVING, and calls may be tried again."""
+    address = ADDRESSES[name](settings)
+    server = GrpcServer(ServerSettings(address=address, tls=tls_of(settings), reuse_port=settings.reuse_port))
+    server.stand_in_for(SERVICES[name], lambda _path: StoreUnavailable("the store of this server", "not there yet"))
     await server.start()
-    server.health.set_serving("", serving=False)
+    said(f"{name} server waits on {server.target}")
     return server

@@ -1,19 +1,23 @@
 """The program on real servers: Cassandra, Kafka and PostgreSQL, several processes of each kind, and each server killed."""
 
+import asyncio
 import json
-from collections.abc import Iterator
+from collections.abc import Awaitable, Callable, Iterator
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # its stubs are a package of their own
 
 from bootstrap.cli.topic import Continuity
 from bootstrap.stores import TOPIC
 from bootstrap.testing.acknowledgements import acknowledged_in, lost
-from bootstrap.testing.calls import caller
+from bootstrap.testing.calls import Caller, caller
 from bootstrap.testing.data import settled, stores_of
-from bootstrap.testing.program import FREE_PORTS, Child, Erx, awaited, servers_on
+from bootstrap.testing.program import FREE_PORTS, Child, Erx, awaited, eventually, servers_on
+from eventkernel_grpc import RemoteError
 from localstack import Stack
 
 if TYPE_CHECKING:
@@ -23,6 +27,8 @@ pytestmark = pytest.mark.stack
 
 COMMANDS, PRESCRIPTIONS, FILLS = 916, 104, 302
 SECONDS = 180.0
+TIMES = 40
+SERVING, NOT_SERVING = health_pb2.HealthCheckResponse.SERVING, health_pb2.HealthCheckResponse.NOT_SERVING
 
 
 @dataclass(frozen=True, slots=True)
@@ -108,13 +114,86 @@ async def test_each_real_server_may_be_killed_while_an_import_runs(
 
 
 async def test_servers_wait_for_a_store_that_is_down_and_serve_when_it_comes(erx: Erx, place: Place) -> None:
-    place.stack.cassandra.stop()
-    child = serve(erx, place.data, "command")
-    awaited("a word about waiting", lambda: "start waits" in child.errors, saw=lambda: child.errors)
-    assert child.running
-    place.stack.cassandra.restart()
-    child.says("ready")
+    cassandra, postgres = place.stack.cassandra, place.stack.postgres
+    before = serve(erx, place.data, "command", "query").says("ready")
+    addresses = (before.address("command"), before.address("query"))
+    async with caller(*addresses) as c:
+        await many(c.write)
+        threads = threads_of(before)
+        cassandra.freeze()
+        assert await refusals(partial(c.write_within, 2.0), 5) == {("UNAVAILABLE", "OUTCOME_UNKNOWN")}
+        cassandra.thaw()
+        cassandra.kill9()
+        assert await refusals(c.write) == {("UNAVAILABLE", "STORE_UNAVAILABLE")}
+        postgres.kill9()
+        assert await refusals(partial(c.ask, "FetchStatistics")) == {("UNAVAILABLE", "STORE_UNAVAILABLE")}
+        assert threads_of(before) < threads + TIMES // 2
+
+        waiting = serve(erx, place.data, "command", "query")
+        waiting.says("query server waits on ")
+        awaited("a word about waiting", lambda: "start waits" in waiting.errors, saw=lambda: waiting.errors)
+        async with caller(*(waiting.address(name, "waits on") for name in ("command", "query"))) as early:
+            assert await refusals(early.write, 1) == {("UNAVAILABLE", "STORE_UNAVAILABLE")}
+            assert await refusals(partial(early.ask, "FetchStatistics"), 1) == {("UNAVAILABLE", "STORE_UNAVAILABLE")}
+            told = await health_of(early)
+        assert set(told.values()) == {NOT_SERVING}
+        postgres.restart()
+        cassandra.restart()
+        waiting.says("ready")
+        async with caller(waiting.address("command"), waiting.address("query")) as late:
+            assert await health_of(late) == dict.fromkeys(told, SERVING)
+        await eventually("a write by the server that was there before", partial(works, c.write))
+        await eventually("an answer by the server that was there before", partial(works, c.ask, "FetchStatistics"))
+    assert [child.stopped().code for child in (before, waiting)] == [0, 0]
+
+
+async def test_workers_wait_side_by_side_for_a_store_that_is_down(erx: Erx, tmp_path: Path) -> None:
+    nobody = ("--cassandra-contact-points", "127.0.0.1:1", "--kafka-bootstrap-servers", "127.0.0.1:1")
+    child = serve(erx, tmp_path, "command", "--workers", "2", *nobody)
+    awaited("two that wait", lambda: child.output.count("command server waits on ") == 2, saw=lambda: child.errors)
+    async with caller(child.address("command", "waits on"), "127.0.0.1:1") as early:
+        assert await refusals(early.write, 1) == {("UNAVAILABLE", "STORE_UNAVAILABLE")}
     assert child.stopped().code == 0
+    assert "ended with code" not in child.output + child.errors
+
+
+async def many(call: Callable[[], Awaitable[Any]], times: int = TIMES) -> list[Any]:
+    """So many calls at once; what they gave or raised."""
+    return await asyncio.gather(*(call() for _ in range(times)), return_exceptions=True)
+
+
+async def refusals(call: Callable[[], Awaitable[Any]], times: int = TIMES) -> set[tuple[str, str]]:
+    """How these calls are refused, all of them with a time to come back."""
+    found = set()
+    for answer in await many(call, times):
+        assert isinstance(answer, RemoteError), answer
+        assert answer.retry_after_seconds, answer
+        found.add((answer.code.name, answer.reason))
+    return found
+
+
+async def works(call: Callable[..., Awaitable[Any]], *words: str) -> bool:
+    """Whether a call is answered now."""
+    (answer,) = await many(partial(call, *words), 1)
+    if isinstance(answer, BaseException):
+        assert isinstance(answer, RemoteError), answer
+        assert answer.code.name == "UNAVAILABLE", answer
+        return False
+    return True
+
+
+async def health_of(people: Caller) -> dict[str, int]:
+    """What both servers say of each of their services."""
+    found: dict[str, int] = {}
+    for channel in (people.commands, people.queries):
+        answer = await health_pb2_grpc.HealthStub(channel).List(health_pb2.HealthListRequest())
+        found |= {name: one.status for name, one in answer.statuses.items()}
+    return found
+
+
+def threads_of(child: Child) -> int:
+    """The threads of a running process."""
+    return len(list(Path(f"/proc/{child.process.pid}/task").iterdir()))
 
 
 async def topic_of(data: Path) -> Continuity:

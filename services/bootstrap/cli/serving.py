@@ -56,7 +56,7 @@ async def run(settings: Settings, names: list[str], stop: asyncio.Event | None =
         stop = asyncio.Event()
         stop_on_signals(stop)
     orphaned = asyncio.create_task(stop_without_parent(stop)) if WORKER_VARIABLE in os.environ else None
-    stores = await open_when_available(settings, names, stop)
+    stores = await open_when_available(settings, names, stop, say)
     if stores is None:
         return
     metrics = Metrics()

@@ -4,7 +4,7 @@ from collections.abc import Awaitable, Callable
 
 from bootstrap.metrics import CallMetrics
 from bootstrap.process import Process
-from bootstrap.settings import SettingsError
+from bootstrap.settings import Settings, SettingsError
 from eventkernel_grpc import GrpcServer, LogObserver, Observers, ServerSettings, ServerTls
 
 ERROR_DOMAIN = "prescriptions.erx"
@@ -40,16 +40,11 @@ class ServerComponent:
 def grpc_server(process: Process, address: str) -> GrpcServer:
     """A server with the settings' limits."""
     settings = process.settings
-    tls = None
-    if settings.tls_certificate or settings.tls_key:
-        if not (settings.tls_certificate and settings.tls_key):
-            raise SettingsError("tls_certificate and tls_key: both or neither")
-        tls = ServerTls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)
     return GrpcServer(
         ServerSettings(
             address=address,
             error_domain="erx",
-            tls=tls,
+            tls=tls_of(settings),
             reuse_port=settings.reuse_port,
             calls_max=settings.calls_max,
             queue_seconds_max=settings.queue_seconds_max,
@@ -61,3 +56,12 @@ def grpc_server(process: Process, address: str) -> GrpcServer:
         ),
         Observers(LogObserver(), CallMetrics(process.metrics)),
     )
+
+
+def tls_of(settings: Settings) -> ServerTls | None:
+    """The servers' certificate, where the settings name one."""
+    if not (settings.tls_certificate or settings.tls_key):
+        return None
+    if not (settings.tls_certificate and settings.tls_key):
+        raise SettingsError("tls_certificate and tls_key: both or neither")
+    return ServerTls(settings.tls_certificate, settings.tls_key, settings.tls_client_ca)

@@ -59,13 +59,15 @@ class Caller:
         made = request(method, **{"request_id": str(uuid4()), **fields})
         return await self.send(method, made, actor=actor)
 
-    async def send(self, method: str, made: Message, *, actor: Actor | None = None) -> Any:
-        """Send this very command."""
+    async def send(
+        self, method: str, made: Message, *, actor: Actor | None = None, seconds: float = CALL_SECONDS
+    ) -> Any:
+        """Send this very command; ``seconds`` is the call's deadline."""
         actor = actor or next((a for start, a in _ACTORS.items() if method.startswith(start)), stories.PRESCRIBER)
         stub = command_service_pb2_grpc.PrescriptionCommandServiceStub(self.commands)
         with remote_errors():
             metadata = call_metadata(tenant=self.tenant, actor=actor)
-            return await getattr(stub, method)(made, metadata=metadata, timeout=CALL_SECONDS)
+            return await getattr(stub, method)(made, metadata=metadata, timeout=seconds)
 
     async def ask(self, method: str, **fields: Any) -> Any:
         """Ask the query server."""
@@ -82,6 +84,12 @@ class Caller:
         """A draft of what a story's author writes; keyword arguments change its content."""
         content = content_to_reply(stories.content(**changes))
         return await self.do("CreatePrescription", content=content, request_id=request_id or str(uuid4()))
+
+    async def write_within(self, seconds: float) -> Any:
+        """The same within a deadline."""
+        content = content_to_reply(stories.content())
+        made = request("CreatePrescription", content=content, request_id=str(uuid4()))
+        return await self.send("CreatePrescription", made, seconds=seconds)
 
     async def issued(self, **changes: Any) -> Any:
         """Written, signed by the hash that the reply names, and released."""

@@ -104,9 +104,9 @@ class Child:
             )
         return self
 
-    def address(self, name: str) -> str:
-        """Where its server of this name listens, as it said."""
-        marker = f"{name} server on "
+    def address(self, name: str, listens: str = "on") -> str:
+        """Where its server of this name listens, or ``waits on``, as it said."""
+        marker = f"{name} server {listens} "
         return next(line.partition(marker)[2] for line in self.output.splitlines() if line.startswith(marker))
 
     def metrics_address(self) -> str:
