@@ -49,7 +49,7 @@ def one_line(error: RemoteError) -> str:
     """Reason, message and details; where several fields are wrong, each of them with its rule."""
     rules = [f"{violation.field}: {violation.message}" for violation in error.violations]
     said = " ".join(("; ".join(rules) if len(rules) > 1 else error.message).split())
-    more = {name: value for name, value in sorted(error.metadata.items()) if name not in COUNTS}
+    more = {name: value for name, value in sorted(error.metadata.items()) if value and name not in COUNTS}
     for place in PLACES & more.keys():
         if more[place] in said:
             del more[place]
