@@ -100,11 +100,12 @@ class InvalidCommand(KernelError):
 
 
 class StreamNotFound(KernelError):
-    """No events under this stream."""
+    """No events under this stream, or none yet at the ``moment`` asked about."""
 
-    def __init__(self, stream: str) -> None:
-        super().__init__(f"{stream} does not exist")
+    def __init__(self, stream: str, *, moment: str = "") -> None:
+        super().__init__(f"{stream} did not exist yet at {moment}" if moment else f"{stream} does not exist")
         self.stream = stream
+        self.moment = moment
 
 
 class VersionConflict(KernelError):

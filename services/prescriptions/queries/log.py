@@ -83,7 +83,7 @@ async def fetch_as_of(
     await _require_seen(sources, call, stream)
     record, head = await _folded(sources.events, stream, within)
     if record.version == 0:
-        raise StreamNotFound(stream.name)
+        raise StreamNotFound(stream.name, moment=_moment(request) if head else "")
     if request.WhichOneof("point") == "version" and record.version < request.version:
         raise InvalidCommand("version", f"{stream.name} has {head} events so far", reason="VERSION_NOT_REACHED")
     made = as_of_log(call, demand, stream, head, record.version)
@@ -129,6 +129,12 @@ async def _require_seen(sources: Sources, call: CallContext, stream: StreamId) -
         columns = columns_of(record) if record.version else None
     if columns is None or not matches(viewer.history, columns):
         raise StreamNotFound(stream.name)
+
+
+def _moment(request: query_service_pb2.FetchAsOfRequest) -> str:
+    """The moment asked about, for an error's text."""
+    point = request.recorded_time if request.WhichOneof("point") == "recorded_time" else request.occurred_time
+    return point.ToJsonString()
 
 
 def _within(request: query_service_pb2.FetchAsOfRequest) -> Callable[[RecordedEvent], bool]:

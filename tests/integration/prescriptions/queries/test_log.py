@@ -197,6 +197,7 @@ async def test_before_the_first_event_there_was_nothing(side: Any) -> None:
     with pytest.raises(RemoteError) as failed, remote_errors():
         await as_of(side, occurred_time=stamp(-0.001))
     assert failed.value.code is grpc.StatusCode.NOT_FOUND
+    assert f"did not exist yet at {stamp(-0.001).ToJsonString()}" in failed.value.message
 
 
 async def test_as_of_the_head_is_what_the_view_tells(side: Any) -> None:
