@@ -3,10 +3,13 @@
 from dataclasses import dataclass
 from typing import Generic, Protocol, TypeVar
 
+from eventkernel.evolving import quickly_made
+
 E = TypeVar("E")
 S = TypeVar("S")
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class EncodedEvent:
     """An event's unversioned type name, the schema version of its shape, and its bytes."""

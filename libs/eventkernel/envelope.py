@@ -7,6 +7,7 @@ from operator import attrgetter
 from typing import Any
 from uuid import UUID
 
+from eventkernel.evolving import quickly_made
 from eventkernel.ids import StreamId
 
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
@@ -24,6 +25,7 @@ def from_micros(micros: int) -> datetime:
     return _EPOCH + timedelta(microseconds=micros)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Actor:
     """Who acts: an id, the role acted in (lower_snake), and the organisation acted for (may be empty)."""
@@ -33,6 +35,7 @@ class Actor:
     organisation: str = ""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Provenance:
     """What a caller says about a command beside its fields; it travels into the envelope of the event."""
@@ -44,6 +47,7 @@ class Provenance:
     traceparent: str = ""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class EventMeta:
     """The envelope of one event without its place and payload.
@@ -121,6 +125,7 @@ def _read(data: bytes) -> tuple[datetime, datetime, UUID, Provenance]:
     return from_micros(fields["o"]), from_micros(fields["r"]), UUID(hex=fields["c"]), provenance
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class NewEvent:
     """An event on its way into a store. ``data`` is the payload as the context's codec encoded it, once."""
@@ -132,6 +137,7 @@ class NewEvent:
     meta: EventMeta
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class RecordedEvent:
     """An event as stored: its place (``stream``, ``version`` from 1 without gaps), shape, payload bytes and envelope."""
@@ -145,6 +151,7 @@ class RecordedEvent:
     meta: EventMeta
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, order=True)
 class StreamPosition:
     """One position of a consistency token: the stream of a context has at least this version."""

@@ -6,6 +6,7 @@ from dataclasses import dataclass
 from uuid import UUID, uuid5
 
 from eventkernel.errors import InvalidCommand
+from eventkernel.evolving import quickly_made
 
 DEFAULT_TENANT = "default"
 EVENT_NAMESPACE = UUID("6f0c1f5e-1b9a-5d0e-9c5c-0d3b6c0a7e11")
@@ -15,6 +16,7 @@ _ENDS_WITH_UUID = re.compile(r".-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{
 _NAME = re.compile(r"[a-z][a-z-]*-[A-Za-z0-9._:-]{1,128}\Z")
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True, order=True)
 class StreamId:
     """One aggregate's stream. ``tenant`` leads every key in every store; ``name`` is ``category-id``."""

@@ -7,6 +7,7 @@ no condition of a later append can hold there.
 
 from dataclasses import dataclass
 
+from eventkernel.evolving import quickly_made
 from eventkernel.ports.event_store import ENTRIES_MAX
 
 
@@ -22,6 +23,7 @@ class Statics:
 ABSENT = Statics(0, 0, 0)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Place:
     """What a position carries beside its version: the bucket of the head, and that bucket's generation when last seen."""

@@ -15,6 +15,7 @@ from itertools import count
 from typing import Any
 
 from eventkernel import failpoints, marks
+from eventkernel.evolving import quickly_made
 from eventkernel.ids import StreamId, shard_of
 from eventkernel.ports.clock import Clock
 from eventkernel.ports.event_store import Appended, AppendOutcome, Conflict, Entry, Position, Replayed, Unknown
@@ -34,6 +35,7 @@ ANNOUNCEMENTS_MAX = 3
 """Times one pending row is written until it is there for certain."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class _Attempt:
     """One append: everything about it that stays the same however often it is sent."""

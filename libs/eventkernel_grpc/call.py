@@ -6,10 +6,12 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from eventkernel.envelope import Provenance, StreamPosition
+from eventkernel.evolving import quickly_made
 from eventkernel_grpc import metadata
 from eventkernel_grpc.tokens import decode_token, merge_positions
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class CallContext:
     """Tenant, provenance and deadline of one call; ``deadline`` is in the event loop's time, None for a stream without one."""

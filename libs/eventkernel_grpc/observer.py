@@ -5,9 +5,12 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Protocol
 
+from eventkernel.evolving import quickly_made
+
 _NEEDS_A_PERSON = frozenset({"INTERNAL", "UNKNOWN", "DATA_LOSS"})
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class CallRecord:
     """A finished call. ``code`` is the gRPC code's name, ``reason`` the ErrorInfo's (empty for OK).

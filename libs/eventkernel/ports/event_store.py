@@ -6,6 +6,7 @@ from typing import Protocol, TypeAlias
 from uuid import UUID
 
 from eventkernel.envelope import NewEvent, RecordedEvent
+from eventkernel.evolving import quickly_made
 from eventkernel.ids import StreamId
 
 ENTRIES_MAX = 64
@@ -13,6 +14,7 @@ AFTER_ALL = 2**62
 """A version after every event: loading from there on reads none and gives the head, whatever the length of the stream."""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Position:
     """Where a stream stands: its version (0: no stream), and what the adapter that made it wants to see again."""
@@ -31,6 +33,7 @@ class CommandRecord:
     last_version: int
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Entry:
     """One command's event, with the command's id and content hash."""
@@ -40,6 +43,7 @@ class Entry:
     request_hash: bytes
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Loaded:
     """Events in version order without gaps, and the position after the last event of the stream that was read."""
@@ -48,6 +52,7 @@ class Loaded:
     position: Position
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Appended:
     """All entries are stored, durably, at consecutive versions that end at ``position.version``."""

@@ -1,7 +1,7 @@
 """An aggregate at a version, and what the runtime must know to work with its kind."""
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from typing import Generic, TypeVar
 from uuid import UUID
@@ -9,6 +9,7 @@ from uuid import UUID
 from eventkernel.codec import Codecs
 from eventkernel.decider import Decider
 from eventkernel.envelope import EventMeta, Provenance, RecordedEvent
+from eventkernel.evolving import quickly_made, replaced
 from eventkernel.ids import StreamId
 from eventkernel.ports import Position
 from eventkernel.upcasting import Known
@@ -19,6 +20,7 @@ S = TypeVar("S")
 X = TypeVar("X")
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class CommandRequest(Generic[C]):
     """A command on its way to its stream. ``request_hash`` is ``canonical.request_hash`` of command and actor."""
@@ -48,6 +50,7 @@ class AggregateType(Generic[C, E, S, X]):
     facts: Callable[[CommandRequest[C], datetime], X]
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Aggregate(Generic[S]):
     """A state and where its stream stands. Times are None before the first event.
@@ -123,7 +126,7 @@ class Aggregate(Generic[S]):
 
     def placed(self, position: Position) -> "Aggregate[S]":
         """The same with the position that the store gave."""
-        return replace(self, position=position)
+        return replaced(self, position=position)
 
 
 COMMANDS_KNOWN_MAX = 256

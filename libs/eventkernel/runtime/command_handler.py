@@ -25,6 +25,7 @@ from eventkernel.errors import (
     StreamNotFound,
     VersionConflict,
 )
+from eventkernel.evolving import quickly_made
 from eventkernel.ids import StreamId, event_id_of
 from eventkernel.ports import (
     Appended,
@@ -84,6 +85,7 @@ class HandlerLimits:
 DEFAULT_LIMITS = HandlerLimits()
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class CommandReply(Generic[S]):
     """The aggregate after the command's event; ``replayed`` when the command had been stored before."""

@@ -1,13 +1,14 @@
 """Re-constitution: the latest usable snapshot plus the events since, upcast and folded."""
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
 from typing import Any, Generic, TypeVar
 
 from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import Divergence, EventUnreadable
+from eventkernel.evolving import replaced
 from eventkernel.following import FollowingCodec, settled, split_known, with_known
 from eventkernel.ids import StreamId
 from eventkernel.ports import EventStore, Position, Snapshot, SnapshotStore
@@ -57,7 +58,7 @@ class Repository(Generic[E, S]):
         aggregate = await self._read_on(start.aggregate, None)
         if aggregate.version < start.snapshot:
             return Loaded(aggregate, unusable=start.snapshot)
-        return replace(start, aggregate=aggregate)
+        return replaced(start, aggregate=aggregate)
 
     async def replayed(self, stream: StreamId) -> Aggregate[S]:
         """The aggregate at its head, folded from its first event whatever snapshots there are."""
@@ -136,7 +137,7 @@ class Repository(Generic[E, S]):
                 continue
             aggregate = self._evolve(aggregate, loaded.events)
             if len(loaded.events) < PAGE_EVENTS_MAX:
-                return replace(aggregate, position=loaded.position) if up_to is None else aggregate
+                return replaced(aggregate, position=loaded.position) if up_to is None else aggregate
 
     def _evolve(self, aggregate: Aggregate[S], events: Sequence[RecordedEvent]) -> Aggregate[S]:
         read, evolve = self._read, self._kind.decider.evolve

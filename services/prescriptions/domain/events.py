@@ -9,6 +9,7 @@ from datetime import date, datetime
 from typing import TypeAlias
 from uuid import UUID
 
+from eventkernel.evolving import quickly_made
 from prescriptions.domain.values import (
     Coding,
     PartialReason,
@@ -36,6 +37,7 @@ class PrescriptionAmended:
     change_note: str = ""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class PrescriptionSigned:
     """The author signed the content with this hash. The day of ``signed_at`` (UTC) is the date written."""
@@ -48,6 +50,7 @@ class PrescriptionSigned:
     signed_at: datetime | None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class PrescriptionIssued:
     """Released to pharmacies. It may be filled before ``expires_at``, and not at or after it.
@@ -69,6 +72,7 @@ class PharmacyNominated:
     nominated_by: PersonRef
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class PrescriptionClaimed:
     """A pharmacy took it exclusively. Only the token's SHA-256 is kept. ``fill_number`` 0 is the first fill."""
@@ -86,6 +90,7 @@ class PrescriptionReturned:
     reason: Reason | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class MedicationPartiallyDispensed:
     """A part of the fill was handed out. ``quantity_dispensed_this_fill`` includes it."""
@@ -105,6 +110,7 @@ class MedicationPartiallyDispensed:
     substituted: bool = False
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class MedicationDispensed:
     """The fill was handed out to its end. With ``short_close`` it is less than prescribed, and the rest is not owed."""

@@ -4,9 +4,9 @@ Fields that old records do not know are derived from the state where the stream 
 unknown where it does not.
 """
 
-from dataclasses import replace
 from typing import assert_never
 
+from eventkernel.evolving import replaced
 from prescriptions.domain import events
 from prescriptions.domain.state import Claim, Dispense, Hold, Prescription, Signature, Status
 
@@ -15,21 +15,21 @@ def evolve(state: Prescription, event: events.Event) -> Prescription:
     """The state after the event."""
     match event:
         case events.PrescriptionCreated():
-            return replace(state, status=Status.DRAFT, content=event.content)
+            return replaced(state, status=Status.DRAFT, content=event.content)
         case events.PrescriptionAmended():
-            return replace(state, content=event.content)
+            return replaced(state, content=event.content)
         case events.PrescriptionSigned():
-            return replace(state, status=Status.SIGNED, signature=_signature(event))
+            return replaced(state, status=Status.SIGNED, signature=_signature(event))
         case events.PrescriptionIssued():
             return _issued(state, event)
         case events.PharmacyNominated():
-            return replace(state, nominated=event.pharmacy)
+            return replaced(state, nominated=event.pharmacy)
         case events.PrescriptionClaimed():
             return _claimed(state, event)
         case events.PrescriptionReturned():
-            return replace(state, status=_between_fills(state), claim_open=False)
+            return replaced(state, status=_between_fills(state), claim_open=False)
         case events.MedicationPartiallyDispensed():
-            return replace(_dispensed(state, event), status=Status.PARTIALLY_DISPENSED)
+            return replaced(_dispensed(state, event), status=Status.PARTIALLY_DISPENSED)
         case events.MedicationDispensed():
             return _fill_done(state, event)
         case events.DispenseReversed():
@@ -50,19 +50,19 @@ def _evolve_standing(
     """Events that change whether it goes on, not how much was handed out."""
     match event:
         case events.PrescriptionSuspended():
-            return replace(state, status=Status.ON_HOLD, hold=Hold(event.reason, event.until))
+            return replaced(state, status=Status.ON_HOLD, hold=Hold(event.reason, event.until))
         case events.PrescriptionResumed():
-            return replace(state, status=_between_fills(state), hold=None)
+            return replaced(state, status=_between_fills(state), hold=None)
         case events.MedicationNotDispensed():
-            return replace(state, status=Status.NOT_DISPENSED, end_reason=event.reason, claim_open=False)
+            return replaced(state, status=Status.NOT_DISPENSED, end_reason=event.reason, claim_open=False)
         case events.PrescriptionCancelled():
-            return replace(state, status=Status.CANCELLED, end_reason=event.reason, claim_open=False, hold=None)
+            return replaced(state, status=Status.CANCELLED, end_reason=event.reason, claim_open=False, hold=None)
         case events.PrescriptionExpired():
             forfeited = event.quantity_forfeited
-            return replace(state, status=Status.EXPIRED, quantity_forfeited=forfeited, claim_open=False, hold=None)
+            return replaced(state, status=Status.EXPIRED, quantity_forfeited=forfeited, claim_open=False, hold=None)
         case events.PrescriptionEnteredInError():
-            ended = replace(state, end_reason=event.reason, claim_open=False, hold=None)
-            return replace(ended, status=Status.ENTERED_IN_ERROR)
+            ended = replaced(state, end_reason=event.reason, claim_open=False, hold=None)
+            return replaced(ended, status=Status.ENTERED_IN_ERROR)
         case _:
             assert_never(event)
 
@@ -85,7 +85,7 @@ def _signature(event: events.PrescriptionSigned) -> Signature:
 
 def _issued(state: Prescription, event: events.PrescriptionIssued) -> Prescription:
     nominated = event.nominated or (state.content.nominated if state.content else None)
-    return replace(
+    return replaced(
         state,
         status=Status.ISSUED,
         issued_at=event.issued_at,
@@ -98,7 +98,7 @@ def _issued(state: Prescription, event: events.PrescriptionIssued) -> Prescripti
 def _claimed(state: Prescription, event: events.PrescriptionClaimed) -> Prescription:
     fill_number = state.fills_done if event.fill_number is None else event.fill_number
     claim = Claim(event.pharmacy, event.claim_token_sha256, fill_number, event.claimed_at)
-    return replace(state, status=Status.WITH_PHARMACY, last_claim=claim, claim_open=True)
+    return replaced(state, status=Status.WITH_PHARMACY, last_claim=claim, claim_open=True)
 
 
 def _dispensed(
@@ -123,7 +123,7 @@ def _dispensed(
         short_close=closes is not None and closes.short_close,
         short_close_reason=closes.short_close_reason if closes else None,
     )
-    return replace(
+    return replaced(
         state,
         dispenses=(*state.dispenses, dispense),
         seen_dispense_ids=state.seen_dispense_ids | {event.dispense_id},
@@ -136,7 +136,7 @@ def _fill_done(state: Prescription, event: events.MedicationDispensed) -> Prescr
     fills_done = dispensed.dispenses[-1].fill_number + 1
     refills_allowed = state.content.refills_allowed if state.content else 0
     status = Status.AWAITING_REFILL if fills_done <= refills_allowed else Status.COMPLETED
-    return replace(dispensed, status=status, fills_done=fills_done, claim_open=False)
+    return replaced(dispensed, status=status, fills_done=fills_done, claim_open=False)
 
 
 def _reversed(state: Prescription, event: events.DispenseReversed) -> Prescription:
@@ -146,7 +146,7 @@ def _reversed(state: Prescription, event: events.DispenseReversed) -> Prescripti
         return state
     standing = tuple(dispense for dispense in state.dispenses if dispense is not gone)
     begun = any(dispense.fill_number == gone.fill_number for dispense in standing)
-    return replace(
+    return replaced(
         state,
         status=Status.PARTIALLY_DISPENSED if begun else Status.WITH_PHARMACY,
         dispenses=standing,

@@ -4,9 +4,11 @@ from dataclasses import dataclass
 from datetime import datetime
 
 from eventkernel.envelope import Actor
+from eventkernel.evolving import quickly_made
 from prescriptions.domain.profiles import Profile
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Facts:
     """The effective time (UTC), who acts, and the rules of the place.

@@ -7,6 +7,7 @@ from enum import Enum
 from typing import Final
 from uuid import UUID
 
+from eventkernel.evolving import quickly_made
 from prescriptions.domain.values import (
     Coding,
     PartialReason,
@@ -56,6 +57,7 @@ REQUESTED: Final = frozenset({Status.CHANGE_REQUESTED, Status.CANCELLATION_REQUE
 HELD: Final = frozenset({Status.WITH_PHARMACY, Status.PARTIALLY_DISPENSED}) | REQUESTED
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Signature:
     """The author's signature over the content with this hash."""
@@ -68,6 +70,7 @@ class Signature:
     signed_at: datetime | None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Claim:
     """A pharmacy's exclusive hold for one fill. The token is never kept, only its SHA-256."""
@@ -78,6 +81,7 @@ class Claim:
     claimed_at: datetime | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Dispense:
     """A dispense that stands (was not reversed), and the claim under which it was made.

@@ -6,6 +6,8 @@ from decimal import Decimal
 from enum import Enum
 from uuid import UUID
 
+from eventkernel.evolving import quickly_made
+
 
 class Schedule(Enum):
     """Control schedule of the medicine: 21 USC 812; NONE is not controlled. Schedule I is never prescribed.
@@ -45,6 +47,7 @@ class PartialReason(Enum):
     STOCK = "STOCK"
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Quantity:
     """An exact amount and its unit. All unit fields empty means that the unit is not known."""
@@ -59,6 +62,7 @@ class Quantity:
         return Quantity(value, self.unit_code, self.unit_system, self.unit_text)
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Coding:
     """A code in a named system (RxNorm, NDC, SNOMED CT, dm+d, PZN …) and how people read it."""
@@ -89,6 +93,7 @@ class Reason:
         return self.has_code or bool(self.text.strip())
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class PersonRef:
     """A person by ids. No names: they are patient or staff data and live elsewhere."""
@@ -99,6 +104,7 @@ class PersonRef:
     role: str = ""
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class PharmacyRef:
     """A pharmacy by its NCPDP id or its NPI; a name alone comes only from old records."""
@@ -153,6 +159,7 @@ class DoseStep:
     route: Coding | None = None
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class Dosage:
     """How to take it. The text is always kept; the steps are there when the writer gave them, never parsed out of it."""
@@ -162,6 +169,7 @@ class Dosage:
     as_needed: bool = False
 
 
+@quickly_made
 @dataclass(frozen=True, slots=True)
 class PrescriptionContent:
     """What the prescriber writes and signs: one medication for one patient.
