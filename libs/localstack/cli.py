@@ -52,6 +52,10 @@ def status(root: Path = DEFAULT_ROOT, *, echo: Echo = print) -> list[ServerStatu
     for server in servers:
         pid = f"pid {server.pid}" if server.pid else ""
         echo(f"  {server.name:<12} {server.state:<8} {server.endpoint!s:<16} {server.version or '-':<8} {pid}".rstrip())
+        if server.state == "lost":
+            echo(
+                f"    ended though nobody stopped it: see {server.log}; where that ends without a reason, it was killed"
+            )
     return servers
 
 

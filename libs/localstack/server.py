@@ -103,6 +103,11 @@ class Server(ABC):
         return self.running and self._record.frozen
 
     @property
+    def lost(self) -> bool:
+        """Whether its process ended though nobody stopped it through its stack."""
+        return self._record.process is not None and not self.running
+
+    @property
     def pid(self) -> int:
         """The pid of the live process; raises `NotRunning`."""
         return self._live().pid
@@ -112,6 +117,8 @@ class Server(ABC):
         if self.running:
             return
         tell = _teller(self.name, progress)
+        if self.lost:
+            tell(f"had ended though nobody stopped it; the end of {self.log} may say why, after a SIGKILL it does not")
         self.folder.mkdir(parents=True, exist_ok=True)
         self.log.parent.mkdir(parents=True, exist_ok=True)
         self._prepare(tell)

@@ -30,7 +30,7 @@ _RING_POLL_SECONDS = 0.2
 
 @dataclass(frozen=True, slots=True)
 class ServerStatus:
-    """One server of a stack as it is now; `state` is running, frozen, or down."""
+    """One server of a stack as it is now; `state` is running, frozen, down, or lost: ended though nobody stopped it."""
 
     name: str
     state: str
@@ -150,7 +150,7 @@ class Stack:
         return [
             ServerStatus(
                 name=server.name,
-                state="frozen" if server.frozen else "running" if server.running else "down",
+                state=_state_of(server),
                 pid=server.process.pid if server.process else None,
                 endpoint=server.endpoint,
                 version=server.version,
@@ -375,6 +375,12 @@ class Stack:
         if self._watchdog is not None:
             self._watchdog.release()
             self._watchdog = None
+
+
+def _state_of(server: Server) -> str:
+    if server.running:
+        return "frozen" if server.frozen else "running"
+    return "lost" if server.lost else "down"
 
 
 def _await_ring(node: CassandraNode, nodes: int, seconds: float) -> None:

@@ -73,6 +73,16 @@ def test_attaching_takes_over_what_is_recorded(tmp_path: Path) -> None:
     assert [server.state for server in stack.status()] == ["down"]
 
 
+def test_a_server_whose_process_ended_by_itself_is_told_apart_from_one_that_was_stopped(
+    tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    state.save(tmp_path, with_cassandra(ProcessIdentity(2**22 + 1, "never")))
+    assert cli.main(["--root", str(tmp_path), "status"]) == 3
+    told = capsys.readouterr().out
+    assert "lost     127.0.0.1:20000" in told
+    assert f"ended though nobody stopped it: see {tmp_path / 'logs' / 'cassandra.log'}" in told
+
+
 def with_cassandra(process: ProcessIdentity | None) -> StackState:
     ports = {"client": 20_000, "storage": 20_001, "ssl_storage": 20_002}
     node = ServerRecord("cassandra", "cassandra", "127.0.0.1", ports, "/nowhere/cassandra", process)
