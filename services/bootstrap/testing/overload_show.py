@@ -6,6 +6,7 @@ that try again at once. Meanwhile its health is asked for again and again, and i
 as a ratio to the peak of the same run, how fast refusals and health answers came, and memory.
 """
 
+import argparse
 import asyncio
 import json
 import sys
@@ -97,9 +98,11 @@ async def _health(address: str) -> tuple[list[float], int]:
 
 def main() -> None:
     """Run and print."""
-    seconds = float(sys.argv[1]) if len(sys.argv) > 1 else 10.0
-    clients = int(sys.argv[2]) if len(sys.argv) > 2 else PLACES * CLIENTS_PER_PLACE
-    sys.stdout.write(json.dumps(asyncio.run(show(seconds, clients)), indent=2) + "\n")
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("seconds", type=float, nargs="?", default=10.0)
+    asked.add_argument("clients", type=int, nargs="?", default=PLACES * CLIENTS_PER_PLACE)
+    options = asked.parse_args()
+    sys.stdout.write(json.dumps(asyncio.run(show(options.seconds, options.clients)), indent=2) + "\n")
 
 
 if __name__ == "__main__":

@@ -4,6 +4,7 @@
 same name runs it small. Everything is real: journal, relay, bus, projector and a gRPC server, all in this process.
 """
 
+import argparse
 import asyncio
 import sys
 import tempfile
@@ -321,9 +322,12 @@ def problems(watching: Watching, wanted: dict[str, list[int]]) -> list[str]:
 
 def main() -> int:
     """Run the show at the size of the arguments and print what came of it."""
-    watchers, events = (int(word) for word in (*sys.argv[1:3], *("1000", "50000")[len(sys.argv) - 1 :]))
+    asked = argparse.ArgumentParser(description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter)
+    asked.add_argument("watchers", type=int, nargs="?", default=1_000)
+    asked.add_argument("events", type=int, nargs="?", default=50_000)
+    options = asked.parse_args()
     with tempfile.TemporaryDirectory() as folder:
-        saw = asyncio.run(show(Path(folder), Size(watchers, events)))
+        saw = asyncio.run(show(Path(folder), Size(options.watchers, options.events)))
     print(  # noqa: T201 - a script that prints
         f"{saw.watchers} watchers, {saw.events} events, {saw.changes} changes and {saw.rows} rows told over"
         f" {saw.connections} connections in {saw.seconds:.0f} s; ended by the server: {saw.endings};"
