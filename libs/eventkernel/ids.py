@@ -3,13 +3,18 @@
 import re
 import zlib
 from dataclasses import dataclass
-from uuid import UUID, uuid5
+from hashlib import sha1
+from uuid import UUID, SafeUUID
 
 from eventkernel.errors import InvalidCommand
 from eventkernel.evolving import quickly_made
 
 DEFAULT_TENANT = "default"
 EVENT_NAMESPACE = UUID("6f0c1f5e-1b9a-5d0e-9c5c-0d3b6c0a7e11")
+
+_SET_INT, _SET_SAFE = vars(UUID)["int"].__set__, vars(UUID)["is_safe"].__set__
+_NOT_VERSION_AND_VARIANT = ~(0xF000 << 64 | 0xC000 << 48)
+_VERSION_5 = 5 << 76 | 0x8000 << 48
 
 _TENANT = re.compile(r"[a-z0-9][a-z0-9_-]{0,62}\Z")
 _ENDS_WITH_UUID = re.compile(r".-[0-9a-fA-F]{8}(-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}\Z")
@@ -67,9 +72,28 @@ def shard_of(stream: StreamId, shard_count: int) -> int:
     return zlib.crc32(stream.key.encode()) % shard_count
 
 
+def uuid_of(data: bytes) -> UUID:
+    """The UUID of 16 bytes, in a quarter of the time that its class takes to look at all ways to make one."""
+    if len(data) != 16:
+        raise ValueError(f"a UUID has 16 bytes, not {len(data)}")
+    return _uuid(int.from_bytes(data, "big"))
+
+
 def event_id_of(stream: StreamId, command_id: UUID) -> UUID:
-    """The event's id is a function of stream and command, so that every attempt of one command writes the same event."""
-    return uuid5(EVENT_NAMESPACE, f"{stream.key}/{command_id}")
+    """The event's id is a function of stream and command, so that every attempt of one command writes the same event.
+
+    It is ``uuid5(EVENT_NAMESPACE, …)``, version 5 of RFC 9562.
+    """
+    name = f"{stream.key}/{command_id}".encode()
+    digest = sha1(EVENT_NAMESPACE.bytes + name, usedforsecurity=False).digest()
+    return _uuid(int.from_bytes(digest[:16], "big") & _NOT_VERSION_AND_VARIANT | _VERSION_5)
+
+
+def _uuid(value: int) -> UUID:
+    made = object.__new__(UUID)
+    _SET_INT(made, value)
+    _SET_SAFE(made, SafeUUID.unknown)
+    return made
 
 
 def murmur2(data: bytes) -> int:

@@ -7,7 +7,7 @@ from typing import Any, cast
 from uuid import UUID
 
 from eventkernel.envelope import EventMeta, RecordedEvent
-from eventkernel.ids import StreamId
+from eventkernel.ids import StreamId, uuid_of
 from eventkernel.ports.event_store import AFTER_ALL, CommandRecord, Loaded, Position
 from eventkernel_cassandra.bounded import each
 from eventkernel_cassandra.buckets import (
@@ -149,10 +149,17 @@ class StreamReader:
 
         Rows and statics of one answer come from the same merged partition. Two answers need not: the first may be the only
         one that saw a replica with the newest append. Then a serial read brings that append to a majority.
+
+        The event before the page is read as well: where nothing follows it, its row says so, and no second answer is needed.
         """
+        before = min(after, 1)
         for torn in range(TORN_READS_MAX):
-            rows = await self._select(key, bucket, after, last, limit) if limit > 0 and after < last else ()
+            wanted = limit > 0 and after < last
+            rows = await self._select(key, bucket, after - before, last, limit + before) if wanted else ()
             found = statics(rows[0][6:9]) if rows else await self.statics(key, bucket, serial=torn > 0)
+            if before and rows:
+                # It is not there where the page is the first of a bucket; then there may be one too many at the end.
+                rows = rows[1:] if rows[0][0] == after else rows[:limit]
             expected = min(found.head, last, after + limit)
             if not rows and (expected <= after or limit <= 0):
                 return (), found
@@ -168,14 +175,12 @@ class StreamReader:
 def recorded(stream: StreamId, row: Row) -> RecordedEvent:
     """The event of a row of ``select_events``."""
     seq, event_id, event_type, schema_version, data, meta = row[:6]
-    return RecordedEvent(
-        stream, seq, UUID(bytes=bytes(event_id)), event_type, schema_version, data, EventMeta.unread(meta)
-    )
+    return RecordedEvent(stream, seq, uuid_of(event_id), event_type, schema_version, data, EventMeta.unread(meta))
 
 
 def command_row(sub: bytes, attempt: bytes, first: int, last: int, request_hash: bytes) -> CommandRow:
     """A command row's columns as what they mean."""
-    return CommandRow(CommandRecord(UUID(bytes=bytes(sub)), request_hash, first, last), attempt)
+    return CommandRow(CommandRecord(uuid_of(sub), request_hash, first, last), attempt)
 
 
 def _contiguous(rows: Sequence[Any], after: int) -> Sequence[Any]:

@@ -1,6 +1,7 @@
 """Re-constitution: the latest usable snapshot plus the events since, upcast and folded."""
 
-from collections.abc import Sequence
+import asyncio
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import takewhile
@@ -12,14 +13,17 @@ from eventkernel.evolving import replaced
 from eventkernel.following import FollowingCodec, settled, split_known, with_known
 from eventkernel.ids import StreamId
 from eventkernel.ports import EventStore, Position, Snapshot, SnapshotStore
+from eventkernel.ports.event_store import Loaded as LoadedEvents
 from eventkernel.runtime.aggregate import Aggregate, AggregateType
 from eventkernel.runtime.moments import head_of, last_within, until
 
 E = TypeVar("E")
 S = TypeVar("S")
 
-PAGE_EVENTS_MAX = 1_000
-"""Events read in one call to the store while folding a long stream."""
+PAGE_EVENTS_MAX = 512
+"""Events read in one call to the store while folding a long stream. The next ones are read while these are folded; smaller
+pages cost more in being asked for than their readers wait less.
+"""
 
 
 @dataclass(frozen=True, slots=True)
@@ -127,17 +131,28 @@ class Repository(Generic[E, S]):
         return Aggregate(stream, state, position, *times, commands=None, folded_bytes=size, known=known)
 
     async def _read_on(self, aggregate: Aggregate[S], up_to: int | None) -> Aggregate[S]:
+        """The next page is on its way while one is folded."""
+        stream = aggregate.stream
+        loaded = await self._page(stream, aggregate.version, up_to)
         while True:
-            loaded = await self._store.load(
-                aggregate.stream, after=aggregate.version, up_to=up_to, events_max=PAGE_EVENTS_MAX
-            )
             if loaded.position.version < aggregate.version:
                 # The journal ends before what a snapshot or a cache knows, as after a restore: only the journal counts.
-                aggregate = self.empty(aggregate.stream)
+                aggregate = self.empty(stream)
+                loaded = await self._page(stream, 0, up_to)
                 continue
-            aggregate = self._evolve(aggregate, loaded.events)
             if len(loaded.events) < PAGE_EVENTS_MAX:
+                aggregate = self._evolve(aggregate, loaded.events)
                 return replaced(aggregate, position=loaded.position) if up_to is None else aggregate
+            following = asyncio.ensure_future(self._page(stream, loaded.events[-1].version, up_to))
+            try:
+                await asyncio.sleep(0)  # it begins now, and not when the folding is done
+                aggregate = self._evolve(aggregate, loaded.events)
+                loaded = await following
+            finally:
+                await _ended(following)
+
+    def _page(self, stream: StreamId, after: int, up_to: int | None) -> Coroutine[Any, Any, LoadedEvents]:
+        return self._store.load(stream, after=after, up_to=up_to, events_max=PAGE_EVENTS_MAX)
 
     def _evolve(self, aggregate: Aggregate[S], events: Sequence[RecordedEvent]) -> Aggregate[S]:
         read, evolve = self._read, self._kind.decider.evolve
@@ -152,3 +167,12 @@ class Repository(Generic[E, S]):
             state = evolve(state, domain_event)
             size += len(data)
         return aggregate.advanced_over(events, state, folded_bytes=size, known=known) if events else aggregate
+
+
+async def _ended(reading: "asyncio.Future[LoadedEvents]") -> None:
+    """Where nobody wants it any more, because the folding failed or the caller left, it ends before they are told."""
+    if not reading.done():
+        reading.cancel()
+        await asyncio.wait([reading])
+    if not reading.cancelled():
+        reading.exception()

@@ -1,11 +1,20 @@
-from uuid import UUID, uuid4
+from uuid import UUID, uuid4, uuid5
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eventkernel.errors import InvalidCommand
-from eventkernel.ids import StreamId, event_id_of, murmur2, partition_of, shard_of, validate_tenant
+from eventkernel.ids import (
+    EVENT_NAMESPACE,
+    StreamId,
+    event_id_of,
+    murmur2,
+    partition_of,
+    shard_of,
+    uuid_of,
+    validate_tenant,
+)
 
 UUID_TEXT = "0192d3a0-7b1c-7c3e-9f00-1234567890ab"
 STREAMS = st.builds(
@@ -93,3 +102,29 @@ def test_an_event_id_is_a_function_of_tenant_stream_and_command() -> None:
     assert event_id_of(stream, command) == event_id_of(StreamId("default", "order-1"), UUID(command.hex))
     others = {event_id_of(StreamId("other", "order-1"), command), event_id_of(StreamId("default", "order-2"), command)}
     assert len(others | {event_id_of(stream, command), event_id_of(stream, uuid4())}) == 4
+
+
+@given(STREAMS, st.uuids())
+def test_an_event_id_is_a_uuid_of_version_5(stream: StreamId, command: UUID) -> None:
+    made = event_id_of(stream, command)
+    assert made == uuid5(EVENT_NAMESPACE, f"{stream.key}/{command}")
+    assert (made.version, made.variant) == (5, UUID(UUID_TEXT).variant)
+
+
+@given(st.binary(min_size=16, max_size=16))
+def test_a_uuid_of_bytes_is_the_one_that_its_class_makes(data: bytes) -> None:
+    made, usual = uuid_of(data), UUID(bytes=data)
+    assert (made, hash(made), str(made), made.bytes, made.is_safe) == (
+        usual,
+        hash(usual),
+        str(usual),
+        data,
+        usual.is_safe,
+    )
+    assert type(made) is UUID
+
+
+@given(st.binary(max_size=20).filter(lambda data: len(data) != 16))
+def test_other_than_sixteen_bytes_are_no_uuid(data: bytes) -> None:
+    with pytest.raises(ValueError, match="16 bytes"):
+        uuid_of(data)
