@@ -4,6 +4,7 @@ from uuid import uuid4
 
 import grpc
 
+from prescriptions.streams import stream_of
 from prescriptions.testing import stories as s
 from prescriptions.wire import values as w
 
@@ -58,6 +59,16 @@ async def test_the_same_request_id_with_other_content(server: Any, case: Any) ->
         assert (error.code, error.reason) == (Code.ALREADY_EXISTS, "IDEMPOTENCY_MISMATCH")
         assert error.metadata["request_id"] == request_id
     assert len(await server.events(it.id)) == 4
+
+
+async def test_a_request_id_is_known_within_its_own_prescription(server: Any, case: Any) -> None:
+    request_id = str(uuid4())
+    one, other = await case().issued(), await case().issued()
+    told = [await server.call(each.claim(request_id=request_id), s.AT_CORNER) for each in (one, other)]
+    assert [reply.version for reply in told] == [4, 4]
+    assert told[0].claim_token != told[1].claim_token
+    stored = [await server.store.load(stream_of("default", each.id)) for each in (one, other)]
+    assert len({event.event_id for loaded in stored for event in loaded.events}) == 8
 
 
 async def test_an_expected_version_that_is_not_the_streams(server: Any, serve: Any, case: Any) -> None:
