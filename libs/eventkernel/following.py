@@ -28,6 +28,9 @@ _JSON: Final = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 FRONTS_MAX = 1_024
 """Encoded values of what is known that are remembered."""
 
+SHARED_MAX = 256
+"""Folds and codecs whose counterparts in context are remembered."""
+
 MARK = b"\x00known\x00"
 """How a state begins that has something known in front of it. No state's own bytes may begin so."""
 
@@ -84,14 +87,17 @@ class Held(Generic[S]):
 
 
 def in_context(view: View[Any, Any]) -> View[Any, Any]:
-    """The view as a fold of what a ``FollowingCodec`` reads. Its states are ``Held`` while something is known."""
+    """The view as a fold of what a ``FollowingCodec`` reads. Its states are ``Held`` while something is known.
+
+    Views that share a fold or a codec share what becomes of it here, so that who folds them can tell that they fold alike.
+    """
     rows = view.rows
 
     @wraps(rows)
     def rows_of(state: Any) -> Iterable[Row]:
         return rows(state.state if type(state) is Held else state)
 
-    return replace(view, fold=following(view.fold), rows=rows_of, codec=HeldCodec(view.codec))
+    return replace(view, fold=_followed(view.fold), rows=rows_of, codec=_held(view.codec))
 
 
 def following(fold: Callable[[Any, Any, RecordedEvent], Any]) -> Callable[[Any, Any, RecordedEvent], Any]:
@@ -131,6 +137,10 @@ class HeldCodec(Generic[S]):
         known, own = split_known(data)
         state = self._own.decode(own)
         return state if known is None else Held(state, known)
+
+
+_followed: Final = ByIdentity(following, SHARED_MAX)
+_held: Final[ByIdentity[Any, HeldCodec[Any]]] = ByIdentity(HeldCodec, SHARED_MAX)
 
 
 def with_known(data: bytes, known: Known | None) -> bytes:

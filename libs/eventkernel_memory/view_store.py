@@ -14,9 +14,11 @@ from typing import TYPE_CHECKING, Any
 from eventkernel.errors import Divergence, StoreMismatch
 from eventkernel.filters import Query, Row, is_after, matches, sort_rows
 from eventkernel.ids import StreamId
+from eventkernel.ports.view_advance import advance_by_loading
 from eventkernel.ports.view_catalogue import CORRECTIONS_KEY, CORRECTIONS_KIND, LaneHead, ViewCatalogue, ViewNotes
 from eventkernel.ports.view_store import (
     Checkpoint,
+    JointChange,
     ParkedEvent,
     StoredRow,
     StreamChange,
@@ -170,6 +172,10 @@ class MemoryViewTransaction:
             _put_owned(table, steps)
         else:
             _add_sums(view, table, steps)
+
+    async def advance(self, joint: Sequence[JointChange]) -> None:
+        """One view after the other."""
+        await advance_by_loading(self, joint)
 
     async def parked(
         self, view: View[Any, Any], streams: Sequence[StreamId]

@@ -16,9 +16,11 @@ from eventkernel.sql import Statement
 from eventkernel.sql_dialect import POSTGRES
 from eventkernel.sql_tables import CHECKPOINT_COLUMNS, RowsStatement, ViewTables, view_tables
 from eventkernel.view import ColumnType, TableKind, View
+from eventkernel_postgres.arrays import BytesArray, TextArray
 from eventkernel_postgres.errors import STORE
 
 ROWS_MAX = 5_000
+QUICK: Mapping[ColumnType, type[list[Any]]] = {ColumnType.TEXT: TextArray, ColumnType.BYTES: BytesArray}
 NO_GENERATIONS: Mapping[str, int] = {}
 
 ARRAYS = {
@@ -32,6 +34,14 @@ ARRAYS = {
 }
 
 
+def arrays(types: Sequence[ColumnType], rows: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+    """One array a column, as ``unnest`` of these types takes them."""
+    columns = zip(*rows, strict=True)
+    if not types:
+        return tuple(map(list, columns))
+    return tuple(QUICK.get(kind, list)(column) for kind, column in zip(types, columns, strict=True))
+
+
 def unnest(types: Sequence[ColumnType]) -> str:
     """Rows made of one array parameter a column. Binary, because psycopg writes binary arrays in a third of the time."""
     return f"unnest({', '.join(f'%b::{ARRAYS[kind]}' for kind in types)})"
@@ -39,14 +49,19 @@ def unnest(types: Sequence[ColumnType]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A statement over any number of rows."""
+    """A statement over any number of rows. Where their types are told, texts and bytes are written quickly."""
 
     text: str
+    types: Sequence[ColumnType] = ()
 
     def of(self, rows: Sequence[Sequence[Any]]) -> Iterator[Statement]:
         """Nothing for no rows; several statements when there are more than ``ROWS_MAX``."""
         for at in range(0, len(rows), ROWS_MAX):
-            yield Statement(self.text, tuple(map(list, zip(*rows[at : at + ROWS_MAX], strict=True))))
+            yield Statement(self.text, self.arrays_of(rows[at : at + ROWS_MAX]))
+
+    def arrays_of(self, rows: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
+        """The parameters for these rows, of which there is one at least."""
+        return arrays(self.types, rows)
 
 
 @dataclass(frozen=True, slots=True)
@@ -114,7 +129,7 @@ def view_batches(view: View[Any, Any]) -> ViewBatches:
 
 
 def _batch(statement: RowsStatement, types: Sequence[ColumnType]) -> Batch:
-    return Batch(_with_rows(statement, f"SELECT * FROM {unnest(types)}"))
+    return Batch(_with_rows(statement, f"SELECT * FROM {unnest(types)}"), types)
 
 
 def _with_rows(statement: RowsStatement, rows: str) -> str:

@@ -9,19 +9,22 @@ from typing import TYPE_CHECKING, Any
 
 from eventkernel.errors import Divergence
 from eventkernel.ids import StreamId
-from eventkernel.ports.view_store import Checkpoint, ParkedEvent, StreamChange, ViewTransaction
+from eventkernel.ports.view_advance import check_lanes
+from eventkernel.ports.view_store import Checkpoint, JointChange, ParkedEvent, StreamChange, ViewTransaction
 from eventkernel.sql import Statement
 from eventkernel.view import Key, TableKind, View
 from eventkernel.view_sums import deltas
 from eventkernel_postgres import parked_lanes
-from eventkernel_postgres.batches import PreparedViews, ViewBatches
+from eventkernel_postgres.batches import ROWS_MAX, Batch, PreparedViews, ViewBatches
 from eventkernel_postgres.checkpoints import by_tenant, checkpoint_row, found_checkpoints, in_order
 from eventkernel_postgres.connection import Session
+from eventkernel_postgres.joint_batches import lock_marked, put_checkpoints, put_rows
 from eventkernel_postgres.view_catalogue import PostgresViewCatalogue, PostgresViewNotes
 
 COUNT_APPLIED = """
     INSERT INTO view_progress AS p (view, slot, streams, events_applied, updated_at)
-    VALUES (%s, pg_backend_pid() %% 16, %s, %s, clock_timestamp())
+    SELECT view, pg_backend_pid() %% 16, streams, events, clock_timestamp()
+    FROM unnest(%b::text[], %b::bigint[], %b::bigint[]) AS m (view, streams, events)
     ON CONFLICT (view, slot) DO UPDATE SET streams = p.streams + excluded.streams,
         events_applied = p.events_applied + excluded.events_applied, updated_at = excluded.updated_at
 """
@@ -76,6 +79,67 @@ class PostgresViewTransaction:
         await self._session.run([*statements, *rows(batches, steps)])
         self._count(batches.tables.view.table, steps)
 
+    async def advance(self, joint: Sequence[JointChange]) -> None:
+        """Three statements or four for all views: the checkpoints, then the rows with a look at the lanes, then sums of zero.
+
+        Lanes change under the locks of checkpoints alone, so that a look which begins behind these sees what there is.
+        """
+        for change in joint:
+            await self._move(change)
+        for change in joint:
+            await self._rows(change)
+
+    async def _move(self, change: JointChange) -> None:
+        """Lock and write the checkpoints of all views, each compared with its mark."""
+        tables = [(await self._of(view)).tables.view.table for view, _ in change.steps]
+        steps = change.steps[0][1]
+        for step in steps:
+            if change.before[step.stream].version != step.from_version:
+                raise ValueError(f"{step.stream.key}: a step from a version that is not the mark's")
+        new = [step for step in steps if not step.from_version]
+        known = [step for step in steps if step.from_version]
+        if known:
+            marks = [(step.stream, change.before[step.stream]) for step in known]
+            await self._all(tables, lock_marked(tables, marks), known)
+            await self._all(tables, put_checkpoints(tables, known, new=False), known)
+        if new:
+            await self._all(tables, put_checkpoints(tables, new, new=True), new)
+        for table in tables:
+            self._versions.setdefault(table, {}).update({step.stream: step.checkpoint.version for step in steps})
+
+    async def _all(self, tables: Sequence[str], statement: Statement, steps: Sequence[StreamChange]) -> None:
+        """Run it; what it counts by table must be all of the steps."""
+        [counts] = await self._session.fetch(statement.text, statement.parameters)
+        for table, count in zip(tables, counts, strict=True):
+            if count != len(steps):
+                first = steps[0]
+                expected = f"{len(steps)} checkpoints of {table} at their marks"
+                raise Divergence(first.stream.key, version=first.from_version, expected=expected, actual=str(count))
+
+    async def _rows(self, change: JointChange) -> None:
+        parts: list[tuple[Batch, Sequence[tuple[Any, ...]]]] = []
+        last: list[Statement] = []
+        tables = []
+        for view, steps in change.steps:
+            batches = await self._of(view)
+            tables.append(batches.tables.view.table)
+            if view.kind is TableKind.OWNED:
+                gone, put = _owned_rows(batches, steps)
+                parts += [(batches.delete, gone), (batches.upsert, put)]
+            else:
+                put, touched = _summed_rows(batches, steps)
+                parts.append((batches.upsert, put))
+                last += batches.delete.of(touched)
+            self._count(batches.tables.view.table, steps)
+        few = [(batch, rows) for batch, rows in parts if 0 < len(rows) <= ROWS_MAX]
+        streams = [step.stream for step in change.steps[0][1]]
+        statement = put_rows(tables, streams, few)
+        [[waits]] = await self._session.fetch(statement.text, statement.parameters)
+        if waits:
+            check_lanes(change.steps[0][0], streams[:1])
+        many = [one for batch, rows in parts if len(rows) > ROWS_MAX for one in batch.of(rows)]
+        await self._session.run([*many, *last])
+
     async def parked(
         self, view: View[Any, Any], streams: Sequence[StreamId]
     ) -> Mapping[StreamId, Sequence[ParkedEvent]]:
@@ -92,8 +156,10 @@ class PostgresViewTransaction:
 
     async def commit(self) -> None:
         """Count what was applied, and commit: the counters are shared rows, so they are locked last and shortly."""
-        counts = [Statement(COUNT_APPLIED, (view, *self._applied[view])) for view in sorted(self._applied)]
-        await self._session.commit(counts)
+        rows = [(view, *self._applied[view]) for view in sorted(self._applied)]
+        await self._session.commit(
+            [Statement(COUNT_APPLIED, tuple(map(list, zip(*rows, strict=True))))] if rows else ()
+        )
 
     async def _of(self, view: View[Any, Any]) -> ViewBatches:
         return self._prepared.of(view, await self.catalogue.generations(view))
@@ -109,7 +175,14 @@ class PostgresViewTransaction:
 
 
 def _owned(batches: ViewBatches, steps: Sequence[StreamChange]) -> list[Statement]:
-    """Of several changes to one row the last one counts."""
+    gone, put = _owned_rows(batches, steps)
+    return [*batches.delete.of(gone), *batches.upsert.of(put)]
+
+
+def _owned_rows(
+    batches: ViewBatches, steps: Sequence[StreamChange]
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """Keys of the rows that go, and the rows that come. Of several changes to one row the last one counts."""
     last: dict[tuple[str, Key], tuple[Any, ...] | None] = {}
     for step in steps:
         for change in step.changes:
@@ -117,17 +190,23 @@ def _owned(batches: ViewBatches, steps: Sequence[StreamChange]) -> list[Statemen
             values = None if row is None else batches.tables.owned_parameters(step.stream, step.checkpoint.version, row)
             last[step.stream.tenant, change.key] = values
     gone = [batches.tables.key_parameters(*place) for place, row in last.items() if row is None]
-    put = [row for row in last.values() if row is not None]
-    return [*batches.delete.of(gone), *batches.upsert.of(put)]
+    return gone, [row for row in last.values() if row is not None]
 
 
 def _summed(batches: ViewBatches, steps: Sequence[StreamChange]) -> list[Statement]:
     """Add to the sums, then remove the rows that came to zero, from either side."""
+    put, touched = _summed_rows(batches, steps)
+    return [*batches.upsert.of(put), *batches.delete.of(touched)]
+
+
+def _summed_rows(
+    batches: ViewBatches, steps: Sequence[StreamChange]
+) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
+    """What is added, in the order of the keys, and the keys."""
     changes = ((step.stream.tenant, change) for step in steps for change in step.changes)
     moved = sorted(deltas(batches.tables.view, changes).items())
     put = [batches.tables.summed_parameters(tenant, key, sums) for (tenant, key), sums in moved]
-    touched = [batches.tables.key_parameters(*place) for place, _ in moved]
-    return [*batches.upsert.of(put), *batches.delete.of(touched)]
+    return put, [batches.tables.key_parameters(*place) for place, _ in moved]
 
 
 if TYPE_CHECKING:

@@ -13,6 +13,7 @@ from eventkernel.errors import StoreUnavailable
 from eventkernel.ids import StreamId
 from eventkernel.ports import (
     Checkpoint,
+    JointChange,
     LaneHead,
     ParkedEvent,
     StreamChange,
@@ -23,6 +24,7 @@ from eventkernel.ports import (
     ViewStore,
     ViewTransaction,
 )
+from eventkernel.ports.view_advance import advance_by_loading
 from eventkernel.view import View
 from eventkernel_memory.view_store import MemoryViewStore
 from eventkernel_simulation.loop import Process
@@ -156,6 +158,10 @@ class SimulatedTransaction:
     async def save(self, view: View[Any, Any], steps: Sequence[StreamChange]) -> None:
         """Kept for the commit: the checkpoints are locked, and stay where they are until then."""
         await self.add(lambda tables: tables.save(view, steps))
+
+    async def advance(self, joint: Sequence[JointChange]) -> None:
+        """The checkpoints are locked and looked at, and what was found is kept for the commit."""
+        await advance_by_loading(self, joint)
 
     async def parked(
         self, view: View[Any, Any], streams: Sequence[StreamId]

@@ -27,6 +27,7 @@ SELECT_PARKED = (
     "SELECT stream, version, event_id, type, schema_version, data, meta, error, parked_at FROM view_parked"
     " WHERE view = ? AND tenant = ? AND stream IN (SELECT value FROM json_each(?)) ORDER BY stream, version"
 )
+SELECT_ANY_PARKED = "SELECT 1 FROM view_parked WHERE view = ? LIMIT 1"
 INSERT_PARKED = (
     "INSERT INTO view_parked (view, tenant, stream, version, event_id, type, schema_version, data, meta, error, parked_at)"
     " VALUES (?, ?, ?, ?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (view, tenant, stream, version) DO NOTHING"
@@ -86,6 +87,11 @@ def stored_row(tables: ViewTables, tenant: str, values: tuple[Any, ...]) -> Stor
     if tables.view.kind is TableKind.OWNED:
         return StoredRow(tables.row(values), StreamId(tenant, values[-2]), values[-1])
     return StoredRow(tables.row(values), None, 0)
+
+
+def has_lanes(connection: sqlite3.Connection, table: str) -> bool:
+    """Whether any stream of a view waits in a lane."""
+    return connection.execute(SELECT_ANY_PARKED, (table,)).fetchone() is not None
 
 
 def load_parked(

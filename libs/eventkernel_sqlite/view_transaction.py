@@ -5,11 +5,19 @@ from collections.abc import Mapping, Sequence
 from typing import TYPE_CHECKING, Any
 
 from eventkernel.ids import StreamId
-from eventkernel.ports.view_store import Checkpoint, ParkedEvent, StreamChange, ViewTransaction
+from eventkernel.ports.view_advance import check_lanes, check_marks
+from eventkernel.ports.view_store import Checkpoint, JointChange, ParkedEvent, StreamChange, ViewTransaction
 from eventkernel.view import View
 from eventkernel_sqlite.prepared_views import PreparedViews
 from eventkernel_sqlite.view_catalogue import SqliteViewCatalogue, SqliteViewNotes
-from eventkernel_sqlite.view_rows import DELETE_PARKED, add_parked, load_checkpoints, load_parked, save_steps
+from eventkernel_sqlite.view_rows import (
+    DELETE_PARKED,
+    add_parked,
+    has_lanes,
+    load_checkpoints,
+    load_parked,
+    save_steps,
+)
 from eventkernel_sqlite.view_session import ViewSession
 
 
@@ -44,6 +52,23 @@ class SqliteViewTransaction:
 
         if steps:
             await self._session.run(work)
+
+    async def advance(self, joint: Sequence[JointChange]) -> None:
+        """All of it in one crossing to the writer's thread."""
+
+        def work(connection: sqlite3.Connection) -> None:
+            for change in joint:
+                for view, steps in change.steps:
+                    tables = self._prepared.of(connection, view)
+                    known = load_checkpoints(connection, tables, change.before)
+                    check_marks(view, change.before, known)
+                    if has_lanes(connection, tables.view.table):
+                        check_lanes(view, load_parked(connection, tables.view.table, change.before))
+                    versions = self._versions.setdefault(tables.view.table, {})
+                    versions |= {stream: checkpoint.version for stream, checkpoint in known.items()}
+                    save_steps(connection, tables, steps, versions)
+
+        await self._session.run(work)
 
     async def parked(
         self, view: View[Any, Any], streams: Sequence[StreamId]

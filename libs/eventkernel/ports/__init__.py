@@ -27,6 +27,8 @@ from eventkernel.ports.stream_directory import StreamDirectory, StreamHead
 from eventkernel.ports.view_catalogue import LaneHead, ViewCatalogue, ViewNotes
 from eventkernel.ports.view_store import (
     Checkpoint,
+    CheckpointMark,
+    JointChange,
     ParkedEvent,
     StoredRow,
     StreamChange,
@@ -34,6 +36,7 @@ from eventkernel.ports.view_store import (
     ViewStatus,
     ViewStore,
     ViewTransaction,
+    mark_of,
 )
 
 __all__ = [
@@ -43,6 +46,7 @@ __all__ = [
     "BusRecord",
     "BusTail",
     "Checkpoint",
+    "CheckpointMark",
     "Clock",
     "CommandRecord",
     "Conflict",
@@ -50,6 +54,7 @@ __all__ = [
     "EventPublisher",
     "EventStore",
     "EventSubscription",
+    "JointChange",
     "LaneHead",
     "Loaded",
     "Outbox",
@@ -74,4 +79,5 @@ __all__ = [
     "ViewStatus",
     "ViewStore",
     "ViewTransaction",
+    "mark_of",
 ]

@@ -1,10 +1,11 @@
 """Rows of read models with their checkpoints."""
 
+import hashlib
 from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import AbstractAsyncContextManager
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Protocol
+from typing import Any, NamedTuple, Protocol
 from uuid import UUID
 
 from eventkernel.envelope import RecordedEvent
@@ -26,6 +27,22 @@ class Checkpoint:
     state: bytes | None
 
 
+class CheckpointMark(NamedTuple):
+    """What tells a checkpoint from any other of its stream: all of it, but for the state only its SHA-256 (empty for none)."""
+
+    version: int
+    event_id: UUID | None
+    digest: bytes
+
+
+def mark_of(checkpoint: Checkpoint) -> CheckpointMark:
+    """The checkpoint's mark."""
+    state = checkpoint.state
+    return CheckpointMark(
+        checkpoint.version, checkpoint.event_id, b"" if state is None else hashlib.sha256(state).digest()
+    )
+
+
 @dataclass(frozen=True, slots=True)
 class StreamChange:
     """One stream's step in one view: from a version to a checkpoint, with the changes of its rows."""
@@ -34,6 +51,17 @@ class StreamChange:
     from_version: int
     checkpoint: Checkpoint
     changes: tuple[Change, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class JointChange:
+    """The steps of several views that stand at the same checkpoint of every stream, and come to the same one.
+
+    ``before``: where they stand, by stream. ``steps``: those of each view, of the same streams in the same sorted order.
+    """
+
+    before: Mapping[StreamId, CheckpointMark]
+    steps: Sequence[tuple[View[Any, Any], Sequence[StreamChange]]]
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +111,13 @@ class ViewTransaction(Protocol):
 
     async def save(self, view: View[Any, Any], steps: Sequence[StreamChange]) -> None:
         """Apply rows and move checkpoints, each conditional on ``from_version``; raises ``Divergence`` where it moved."""
+
+    async def advance(self, joint: Sequence[JointChange]) -> None:
+        """``save`` for whoever knows the checkpoints beforehand and has not loaded them: they are locked here, in sorted order.
+
+        Raises ``Divergence`` where one is not at its mark, or where a lane of the stream waits; then load them all, in
+        another transaction. No stream and view may be named twice.
+        """
 
     async def parked(
         self, view: View[Any, Any], streams: Sequence[StreamId]

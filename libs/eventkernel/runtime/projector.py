@@ -3,6 +3,11 @@
 Rows and per-stream checkpoints change in one transaction; bus offsets are committed afterwards and are only a hint. A version
 already folded is dropped, a version too high is a gap and is filled from the journal, another event under a known version
 is a divergence. An event that a view cannot fold is parked with everything after it of its stream; other streams flow.
+
+There are two ways to do it. Where all is in order, as it nearly always is, events are folded before the store is asked, once
+for all views that fold alike, and the transaction compares the checkpoints while it moves them. Anything else takes the long
+way: checkpoints are loaded and locked, view by view, and what is found decides. While a full batch is written the short way
+the next one is read and folded.
 """
 
 import asyncio
@@ -33,6 +38,7 @@ from eventkernel.runtime.failures import told
 from eventkernel.runtime.stream_fold import Decode, Events, Gap, fold_stream, in_order
 from eventkernel.runtime.tracing import log_events
 from eventkernel.runtime.view_states import ViewStates
+from eventkernel.runtime.views_alike import FoldedGroup, Standing, alike, fold_ahead
 from eventkernel.runtime.waiting import FIRST_BACKOFF_SECONDS, first_of, gather
 from eventkernel.view import View
 
@@ -40,8 +46,11 @@ _log = logging.getLogger(__name__)
 
 E = TypeVar("E")
 
-DECODED_BATCHES = 2
-"""Batches' worth of decoded events that are remembered."""
+DECODED_BATCHES = 3
+"""Batches' worth of decoded events that are remembered: the one that is written, the one after it, and some."""
+
+RECORDS_IN_TURN = 128
+"""So many records are read until others have a turn of the event loop."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +58,8 @@ class ProjectorSettings:
     """Named limits: records taken in one poll and folded in one transaction; how long a poll waits; states kept in memory.
 
     ``gather_seconds``: how far the beginnings of batches that are not full lie apart at least, so that records which come one
-    by one share a transaction; the first after a pause does not wait.
+    by one share a transaction; the first after a pause does not wait. ``reads_ahead``: whether the next batch is read and
+    folded while a full one is written.
     """
 
     records_max: int = 1_000
@@ -57,6 +67,7 @@ class ProjectorSettings:
     gather_seconds: float = 0.0
     backoff_seconds_max: float = 5.0
     states_max: int = 50_000
+    reads_ahead: bool = True
 
 
 OnFolded: TypeAlias = Callable[[View[Any, Any], Sequence[tuple[StreamChange, Any]]], None]
@@ -92,6 +103,15 @@ class _Gaps(Exception):
 
 
 @dataclass(slots=True)
+class _Batch:
+    """What one poll gave. ``folded``: what its events come to, where that could be told without the store's checkpoints."""
+
+    records: Sequence[BusRecord]
+    events: Mapping[StreamId, Sequence[RecordedEvent]]
+    folded: Sequence[FoldedGroup] | None = None
+
+
+@dataclass(slots=True)
 class _Moved:
     """What one transaction did to one view, told once it is committed."""
 
@@ -102,7 +122,7 @@ class _Moved:
 
 
 class Projector(Generic[E]):
-    """Folds the events of one subscription into views."""
+    """Folds the events of one subscription into views. The subscription is its own: it takes records before it applies them."""
 
     def __init__(
         self,
@@ -129,7 +149,9 @@ class Projector(Generic[E]):
         self._observer = observer
         self._on_applied = on_applied
         self._on_folded = on_folded
-        self._states = ViewStates(settings.states_max)
+        self._groups = alike(self._views)
+        self._states = ViewStates(settings.states_max, self._groups)
+        self._following: _Batch | None = None
         self._folded_at = clock.now()
 
     async def run(self, stop: asyncio.Event) -> None:
@@ -159,25 +181,122 @@ class Projector(Generic[E]):
                 await first_of(stop.wait(), self._clock.sleep(backoff))
 
     async def run_once(self) -> int:
-        """One poll: gives the number of records taken."""
-        records = await self._subscription.poll(self._settings.records_max, self._settings.poll_seconds)
-        if not records:
-            return 0
+        """One batch, a poll's: gives the number of records taken. Behind a full one the next is read and folded beforehand."""
+        try:
+            return await self._one()
+        except BaseException:
+            self._following = None  # whoever goes on after this reads again from the offsets that are committed
+            raise
+
+    async def _one(self) -> int:
+        batch, self._following = self._following, None
+        if batch is None:
+            batch = await self._polled(self._settings.poll_seconds)
+            if batch is None:
+                return 0
+            batch.folded = await self._fold_ahead(batch.events, self._states.known)
         self._folded_at = self._clock.now()
-        events = events_by_stream(records, self._broken)
         failpoints.reached("two-consumers-in-rebalance")
-        await self.apply(events)
+        failure: KernelError | None = None
+        full = len(batch.records) >= self._settings.records_max
+        if full and self._settings.reads_ahead and batch.folded is not None:
+            failure = await self._write_and_look_ahead(batch, batch.folded)
+        else:
+            await self._write(batch)
         failpoints.reached("postgres-committed-offset-not")
-        log_events(_log, "applied", itertools.chain.from_iterable(events.values()))
+        log_events(_log, "applied", itertools.chain.from_iterable(batch.events.values()))
         if self._on_applied:
             self._on_applied()
-        await self._subscription.commit(next_offsets(records))
-        return len(records)
+        await self._subscription.commit(next_offsets(batch.records))
+        if failure is not None:
+            raise failure
+        return len(batch.records)
+
+    async def _polled(self, seconds: float) -> _Batch | None:
+        records = await self._subscription.poll(self._settings.records_max, seconds)
+        if not records:
+            return None
+        events: dict[StreamId, list[RecordedEvent]] = {}
+        for at in range(0, len(records), RECORDS_IN_TURN):
+            if at:
+                await asyncio.sleep(0)
+            for stream, run in events_by_stream(records[at : at + RECORDS_IN_TURN], self._broken).items():
+                events.setdefault(stream, []).extend(run)
+        return _Batch(records, {stream: in_order(run) for stream, run in events.items()})
+
+    async def _write_and_look_ahead(self, batch: _Batch, folded: Sequence[FoldedGroup]) -> KernelError | None:
+        """Write the batch, and meanwhile read and fold what comes after it. Gives the error of reading, to be told later."""
+        reached = {(group.group.first.table, stream): at for group in folded for stream, at in group.reached.items()}
+
+        def known(view: View[Any, E], stream: StreamId) -> Standing | None:
+            return reached.get((view.table, stream)) or self._states.known(view, stream)
+
+        failure: KernelError | None = None
+        following: _Batch | None = None
+        writing = asyncio.create_task(self._write(batch), name="projector-write")
+        try:
+            following = await self._polled(0.0)
+            if following is not None:
+                following.folded = await self._fold_ahead(following.events, known)
+        except KernelError as error:
+            failure = error
+        except BaseException:
+            writing.cancel()
+            await asyncio.gather(writing, return_exceptions=True)
+            raise
+        as_thought = await writing
+        if following is not None and not as_thought:
+            following.folded = await self._fold_ahead(following.events, self._states.known)
+        self._following = following
+        return failure
+
+    async def _write(self, batch: _Batch) -> bool:
+        """Whether the batch came to what it was thought to come to."""
+        if batch.folded is None or not await self._advanced(batch.folded):
+            await self._apply_carefully(batch.events)
+            return False
+        return True
+
+    async def _fold_ahead(
+        self,
+        events: Mapping[StreamId, Sequence[RecordedEvent]],
+        known: Callable[[View[Any, E], StreamId], Standing | None],
+    ) -> Sequence[FoldedGroup] | None:
+        try:
+            return await fold_ahead(self._groups, events, known, fold=fold_stream, decode=self._decode)
+        except Exception:  # noqa: BLE001 - found again on the long way, which knows what to do about it
+            return None
+
+    async def _advanced(self, folded: Sequence[FoldedGroup]) -> bool:
+        """Save what was folded ahead; False where the store does not stand where it was thought to, or refuses a row."""
+        try:
+            async with self._store.transaction() as transaction:
+                await transaction.advance([group.change for group in folded])
+        except Exception as error:
+            if _will_pass(error):
+                raise
+            marks.hit("projector: the store was not where it was thought to be")
+            self._states.clear()
+            return False
+        for group in folded:
+            self._states.keep(group.group.first, group.reached)
+            states = [state for _, state in group.reached.values()]
+            for view, steps in group.change.steps:
+                self._heard(_Moved(view, list(zip(steps, states, strict=True)), duplicates=group.repeated))
+        told = {view.table for group in folded for view in group.group.views}
+        for view in self._views:
+            if view.table not in told:
+                self._heard(_Moved(view))
+        return True
 
     async def apply(self, events: Events) -> None:
         """Fold events into every view: all in one transaction, or where that fails for a reason that will not pass, stream
         by stream, so that a row which the store refuses holds up its own stream and no other.
         """
+        wanted = {stream: in_order(run) for stream, run in events.items()}
+        await self._write(_Batch((), wanted, await self._fold_ahead(wanted, self._states.known)))
+
+    async def _apply_carefully(self, events: Events) -> None:
         try:
             await self._apply(self._views, events)
         except Exception as error:
@@ -281,7 +400,11 @@ class Projector(Generic[E]):
         unfilled[gap.stream] = str(found)
 
     def _tell(self, moved: _Moved) -> None:
-        self._states.keep(moved.view, moved.steps)
+        if moved.steps:
+            self._states.keep_steps(moved.view, moved.steps)
+        self._heard(moved)
+
+    def _heard(self, moved: _Moved) -> None:
         if self._on_folded and moved.steps:
             self._on_folded(moved.view, moved.steps)
         if self._observer:

@@ -24,6 +24,7 @@ from eventkernel.ports import (
     EventPublisher,
     EventStore,
     EventSubscription,
+    JointChange,
     Loaded,
     Outbox,
     OutboxDepth,
@@ -320,10 +321,19 @@ class _FaultyTransaction:
         return await self._inner.load(view, streams)
 
     async def save(self, view: View[Any, Any], steps: Sequence[StreamChange]) -> None:
+        self._refuse(view, steps)
+        await self._inner.save(view, steps)
+
+    async def advance(self, joint: Sequence[JointChange]) -> None:
+        for change in joint:
+            for view, steps in change.steps:
+                self._refuse(view, steps)
+        await self._inner.advance(joint)
+
+    def _refuse(self, view: View[Any, Any], steps: Sequence[StreamChange]) -> None:
         for step in steps:
             if step.stream in self._refused and self._refused[step.stream] in (None, view.name):
                 raise RowRefused(step.stream.key)
-        await self._inner.save(view, steps)
 
     async def parked(
         self, view: View[Any, Any], streams: Sequence[StreamId]

@@ -1,5 +1,6 @@
 import pytest
 
+from eventkernel.testing.contracts.view_advance import ViewAdvanceContract
 from eventkernel.testing.contracts.view_catalogue import ViewCatalogueContract
 from eventkernel.testing.contracts.view_reading import ViewReadingContract
 from eventkernel.testing.contracts.view_store import ViewStoreContract
@@ -18,6 +19,10 @@ class TestMemoryViewStore(ViewStoreContract):
 
 
 class TestMemoryViewReading(ViewReadingContract):
+    pass
+
+
+class TestMemoryViewAdvance(ViewAdvanceContract):
     pass
 
 

@@ -5,6 +5,7 @@ import psycopg
 import pytest
 
 from eventkernel.testing.contracts.features import Feature
+from eventkernel.testing.contracts.view_advance import ViewAdvanceContract
 from eventkernel.testing.contracts.view_catalogue import ViewCatalogueContract
 from eventkernel.testing.contracts.view_reading import ViewReadingContract
 from eventkernel.testing.contracts.view_store import ViewStoreContract
@@ -51,6 +52,10 @@ class TestPostgresViewStore(ViewStoreContract):
 
 class TestPostgresViewReading(ViewReadingContract):
     features = frozenset({Feature.DURABLE})
+
+
+class TestPostgresViewAdvance(ViewAdvanceContract):
+    pass
 
 
 class TestPostgresViewCatalogue(ViewCatalogueContract):

@@ -4,6 +4,7 @@ from pathlib import Path
 import pytest
 
 from eventkernel.testing.contracts.features import Feature
+from eventkernel.testing.contracts.view_advance import ViewAdvanceContract
 from eventkernel.testing.contracts.view_catalogue import ViewCatalogueContract
 from eventkernel.testing.contracts.view_reading import ViewReadingContract
 from eventkernel.testing.contracts.view_store import ViewStoreContract
@@ -45,6 +46,10 @@ class TestSqliteViewStore(ViewStoreContract):
 
 class TestSqliteViewReading(ViewReadingContract):
     features = frozenset({Feature.DURABLE})
+
+
+class TestSqliteViewAdvance(ViewAdvanceContract):
+    pass
 
 
 class TestSqliteViewCatalogue(ViewCatalogueContract):

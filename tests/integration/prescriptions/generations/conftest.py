@@ -98,7 +98,7 @@ class House:
                 journal=self.stores.events,
                 decode=self.decode,
                 clock=self.stores.clock,
-                settings=ProjectorSettings(records_max=1, poll_seconds=0.5, states_max=0),
+                settings=ProjectorSettings(records_max=1, poll_seconds=0.5, states_max=0, reads_ahead=False),
             )
             events -= await projector.run_once()
         await subscription.close()

@@ -6,7 +6,7 @@ from uuid import uuid4
 
 import pytest
 
-from eventkernel.errors import KernelError, StoreMismatch, UpcastFailed
+from eventkernel.errors import KernelError, StoreMismatch, StoreUnavailable, UpcastFailed
 from eventkernel.filters import Query
 from eventkernel.ports import BusMessage
 from eventkernel.runtime.cloudevents import to_message
@@ -327,6 +327,109 @@ async def test_a_batch_is_not_left_behind_when_the_rewind_fails_too(world: Any) 
     await running
     assert await version_of(world.views, stream) == 3
     assert seen.told.count(("failed",)) == 4
+
+
+class Polls:
+    """A subscription that remembers how often it was asked, and can fail once."""
+
+    def __init__(self, inner: Any, fails_at: int = 0) -> None:
+        self.inner, self.fails_at, self.asked = inner, fails_at, 0
+
+    async def poll(self, records_max: int, timeout_seconds: float) -> Any:
+        self.asked += 1
+        if self.asked == self.fails_at:
+            raise StoreUnavailable("bus", "away for a moment")
+        return await self.inner.poll(records_max, timeout_seconds)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self.inner, name)
+
+
+async def test_behind_a_full_batch_the_next_one_is_read_and_folded_before_it_is_asked_for(world: Any) -> None:
+    streams = [await write(world, 1, 2, 3) for _ in range(4)]
+    for stream in streams:
+        await put(world, *world.stored(stream))
+    subscription = Polls(world.subscription())
+    projector = world.projector(subscription, records_max=5)
+    assert await projector.run_once() == 5
+    assert subscription.asked == 2
+    # Only what was asked for is applied.
+    assert sum([await version_of(world.views, stream) for stream in streams]) == 5
+    await drain(projector)
+    assert await rows(world.views) == await folded(world)
+
+
+async def test_a_batch_that_is_not_full_is_all_there_is(world: Any) -> None:
+    await put(world, *world.stored(await write(world, 1, 2)))
+    subscription = Polls(world.subscription())
+    assert await world.projector(subscription, records_max=5).run_once() == 3
+    assert subscription.asked == 1
+
+
+async def test_what_was_read_ahead_is_read_again_when_the_batch_before_it_fails(world: Any) -> None:
+    for _ in range(4):
+        await put(world, *world.stored(await write(world, 1, 2, 3)))
+    faults = Faults()
+    subscription = world.subscription()
+    projector = world.projector(subscription, FaultyViewStore(world.views, faults), records_max=5)
+    await projector.run_once()
+    faults.script("rolled_back")
+    with pytest.raises(StoreUnavailable):
+        await projector.run_once()
+    await subscription.rewind()
+    await drain(projector)
+    assert await rows(world.views) == await folded(world)
+
+
+async def test_a_bus_that_fails_while_a_batch_is_written_takes_nothing_from_it(world: Any) -> None:
+    streams = [await write(world, 1, 2, 3) for _ in range(3)]
+    for stream in streams:
+        await put(world, *world.stored(stream))
+    subscription = Polls(world.subscription(), fails_at=2)
+    projector = world.projector(subscription, records_max=5)
+    with pytest.raises(StoreUnavailable):
+        await projector.run_once()
+    assert sum([await version_of(world.views, stream) for stream in streams]) == 5
+    await subscription.rewind()
+    await drain(projector)
+    assert await rows(world.views) == await folded(world)
+
+
+async def test_a_store_that_another_has_moved_meanwhile_decides(world: Any) -> None:
+    streams = [await write(world, 1) for _ in range(3)]
+    for stream in streams:
+        await put(world, *world.stored(stream))
+    subscription, seen = world.subscription(), Seen()
+    projector = world.projector(subscription, observer=seen)
+    await drain(projector)
+    new = [await write(world, 4, 5, stream=stream) for stream in streams]
+    other = world.projector(world.subscription("others"))
+    await drain(other)
+    for stream in new:
+        await put(world, *world.stored(stream)[2:])
+    await drain(other)
+    await drain(projector)
+    assert ("applied", "counter_view", 0, 6) in seen.told
+    assert await rows(world.views) == await folded(world)
+
+
+async def test_views_that_fold_alike_are_folded_once(world: Any) -> None:
+    stream, folds = await write(world, 1, 2), 0
+
+    def counted(state: Any, event: Any, recorded: Any) -> Any:
+        nonlocal folds
+        folds += 1
+        return COUNTER_VIEW.fold(state, event, recorded)
+
+    views = tuple(replace(view, fold=counted, codec=COUNTER_VIEW.codec) for view in VIEWS)
+    first, *others = world.stored(stream)
+    alike = tuple(replace(view, initial=COUNTER_VIEW.initial) for view in views)
+    projector = world.projector(declared=alike)
+    for events in ([first], others):
+        await put(world, *events)
+        await drain(projector)
+    assert folds == 3
+    assert await rows(world.views) == await folded(world)
 
 
 async def test_stopping_does_not_wait_for_the_backoff(world: Any) -> None:
