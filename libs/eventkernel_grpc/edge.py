@@ -27,7 +27,7 @@ from eventkernel_grpc.errors import DeadlinePassed, MethodUnknown, OutcomeNotKno
 from eventkernel_grpc.limits import ConcurrencyLimit
 from eventkernel_grpc.observer import CallObserver, CallRecord
 from eventkernel_grpc.status import DETAILS_KEY
-from eventkernel_grpc.validation import RequestValidator
+from eventkernel_grpc.validation import RequestValidator, refuse_nul
 
 Context: TypeAlias = "grpc.aio.ServicerContext[Any, Any]"
 # The metadata that grpc decoded to find the handler. It is set in the call's own task, by the dispatcher; asking the
@@ -196,6 +196,7 @@ class Edge:
                 violation = Violation("", "protobuf", "the bytes are not a message of the request's type")
                 raise RequestInvalid([violation], reason="MALFORMED_REQUEST") from error
             check(request)
+            refuse_nul(request, raw)
             return request
 
         async def read_each(raws: AsyncIterator[bytes]) -> AsyncIterator[Message]:

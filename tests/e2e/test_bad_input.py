@@ -70,6 +70,14 @@ BAD = (
         "content.medication_text",
         message={"medication_text": "x" * 1001},
     ),
+    Bad(
+        "a text that no store can keep",
+        CREATE,
+        INVALID,
+        "INVALID_REQUEST",
+        "content.medication_text",
+        message={"medication_text": "amoxi\0cillin"},
+    ),
     Bad("an NPI with a wrong check digit", CREATE, INVALID, "INVALID_NPI", content=wrong_person(npi="1234567890")),
     Bad(
         "a DEA number with a wrong check digit",
@@ -77,6 +85,9 @@ BAD = (
         INVALID,
         "INVALID_DEA",
         content={**wrong_person(dea_number="AP5836728"), "schedule": Schedule.II},
+    ),
+    Bad(
+        "a wrong DEA number where none is needed", CREATE, INVALID, "INVALID_DEA", content=wrong_person(dea_number="X")
     ),
     Bad(
         "an NCPDP id with a wrong check digit",
@@ -109,6 +120,7 @@ BAD = (
     Bad("a page that is too large", LIST, INVALID, "INVALID_REQUEST", "page_size", {"page_size": 201}),
     Bad("a page token that is broken", LIST, INVALID, "BAD_PAGE_TOKEN", fields={"page_token": "bm90IGEgdG9rZW4"}),
     Bad("a token that is broken", LIST, INVALID, "INVALID_FIELD", "token", {"token": b"\xff\xfe"}),
+    Bad("a text with NUL", LIST, INVALID, "INVALID_REQUEST", "filter.text", {"filter": {"text": "amoxi\0cillin"}}),
     Bad("an order that does not exist", LIST, INVALID, "INVALID_REQUEST", "order_by", {"order_by": 99}),
     Bad("no point in time", "FetchAsOf", INVALID, "INVALID_REQUEST", "point", {"prescription_id": NOBODY}),
     Bad("a view that does not exist", "ProjectionStatus", INVALID, "INVALID_FIELD", "views[0]", {"views": ["nothing"]}),
