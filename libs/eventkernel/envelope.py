@@ -3,6 +3,7 @@
 import json
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import lru_cache
 from operator import attrgetter
 from typing import Any
 from uuid import UUID
@@ -10,14 +11,17 @@ from uuid import UUID
 from eventkernel.evolving import quickly_made
 from eventkernel.ids import StreamId
 
+ACTORS_MAX = 4_096
+"""Actors whose JSON is remembered."""
+
 _JSON = json.JSONEncoder(separators=(",", ":"), ensure_ascii=False)
 _EPOCH = datetime(1970, 1, 1, tzinfo=UTC)
-_MICROSECOND = timedelta(microseconds=1)
 
 
 def to_micros(moment: datetime) -> int:
     """Microseconds since 1970-01-01 UTC. The moment must carry a time zone."""
-    return (moment - _EPOCH) // _MICROSECOND
+    since = moment - _EPOCH
+    return (since.days * 86_400 + since.seconds) * 1_000_000 + since.microseconds
 
 
 def from_micros(micros: int) -> datetime:
@@ -64,15 +68,14 @@ class EventMeta:
     def to_bytes(self) -> bytes:
         """JSON with short keys; empty values are left out. Read back by ``from_bytes``."""
         p = self.provenance
-        fields: dict[str, object] = {
-            "o": to_micros(self.occurred_at),
-            "r": to_micros(self.recorded_at),
-            "c": self.command_id.hex,
-            "a": [p.actor.id, p.actor.role, p.actor.organisation],
-        }
-        optional = (("p", p.purpose_of_use), ("co", p.correlation_id), ("ca", p.causation_id), ("t", p.traceparent))
-        fields.update([pair for pair in optional if pair[1]])
-        return _JSON.encode(fields).encode()
+        text = (
+            f'{{"o":{to_micros(self.occurred_at)},"r":{to_micros(self.recorded_at)},"c":"{self.command_id.hex}"'
+            f',"a":{_actor_json(p.actor)}'
+        )
+        if p.purpose_of_use or p.correlation_id or p.causation_id or p.traceparent:
+            optional = (("p", p.purpose_of_use), ("co", p.correlation_id), ("ca", p.causation_id), ("t", p.traceparent))
+            text += "," + _JSON.encode({key: value for key, value in optional if value})[1:-1]
+        return f"{text}}}".encode()
 
     @classmethod
     def from_bytes(cls, data: bytes) -> "EventMeta":
@@ -111,6 +114,12 @@ class _UnreadMeta(EventMeta):
     def __reduce__(self) -> Any:
         """Kept elsewhere as what it stands for."""
         return (EventMeta, _values(self))
+
+
+@lru_cache(ACTORS_MAX)
+def _actor_json(actor: Actor) -> str:
+    """The same actors come again and again."""
+    return _JSON.encode([actor.id, actor.role, actor.organisation])
 
 
 _FIELDS = ("occurred_at", "recorded_at", "command_id", "provenance")

@@ -28,9 +28,8 @@ def encode_token(positions: Iterable[StreamPosition], *, tenant: str) -> bytes:
         return b""
     if len(merged) > POSITIONS_MAX:
         raise InvalidCommand(FIELD, f"holds {len(merged)} streams, at most {POSITIONS_MAX} fit")
-    token = consistency_pb2.ConsistencyToken(tenant=tenant)
-    for position in merged:
-        token.positions.add(context=position.context, stream=position.stream, version=position.version)
+    shown = [{"context": one.context, "stream": one.stream, "version": one.version} for one in merged]
+    token = consistency_pb2.ConsistencyToken(tenant=tenant, positions=shown)  # type: ignore[arg-type]  # a dict is a message
     return token.SerializeToString(deterministic=True)
 
 
@@ -53,6 +52,8 @@ def decode_token(token: bytes, *, tenant: str) -> tuple[StreamPosition, ...]:
 
 def merge_positions(*several: Iterable[StreamPosition]) -> tuple[StreamPosition, ...]:
     """All positions, of each stream the highest, sorted by context and stream."""
+    if len(several) == 1 and type(several[0]) is tuple and len(several[0]) < 2:
+        return several[0]
     highest: dict[tuple[str, str], StreamPosition] = {}
     for positions in several:
         for position in positions:

@@ -2,6 +2,7 @@
 
 import time
 from collections.abc import Collection, Sequence
+from functools import lru_cache
 from typing import TYPE_CHECKING
 from uuid import UUID
 
@@ -21,13 +22,16 @@ from eventkernel.ports import (
     Position,
 )
 
+OUTCOMES_MAX = 16
+
 
 class MeasuredEventStore:
     """``EventStore``: the duration of every append, by what came of it."""
 
     def __init__(self, store: EventStore, metrics: Metrics) -> None:
         self._store = store
-        self._seconds = metrics.append_seconds
+        # Children are kept: looking one up by its labels costs more than counting.
+        self._seconds = lru_cache(OUTCOMES_MAX)(metrics.append_seconds.labels)
 
     async def append(self, stream: StreamId, expected: Position, entries: Sequence[Entry]) -> AppendOutcome:
         """Append, and tell how long it took."""
@@ -36,7 +40,7 @@ class MeasuredEventStore:
             answer = await self._store.append(stream, expected, entries)
             outcome = type(answer).__name__.lower()
         finally:
-            self._seconds.labels(outcome).observe(time.perf_counter() - began)
+            self._seconds(outcome).observe(time.perf_counter() - began)
         return answer
 
     async def load(

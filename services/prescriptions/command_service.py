@@ -12,7 +12,6 @@ from google.protobuf.message import Message
 from erx.prescriptions.v1 import command_service_pb2 as cs
 from erx.prescriptions.v1 import dispensing_commands_pb2 as d
 from erx.prescriptions.v1 import lifecycle_commands_pb2 as lc
-from erx.prescriptions.v1 import prescription_pb2
 from erx.prescriptions.v1.command_service_pb2_grpc import PrescriptionCommandServiceServicer
 from eventkernel.canonical import request_hash
 from eventkernel.codec import Codecs
@@ -33,7 +32,7 @@ from prescriptions.domain.table import TABLE
 from prescriptions.streams import CATEGORY, CONTEXT, stream_of
 from prescriptions.wire.commands import command_from
 from prescriptions.wire.events import PrescriptionEventCodec
-from prescriptions.wire.replies import prescription_to
+from prescriptions.wire.replies import prescription_fields
 from prescriptions.wire.snapshots import PrescriptionStateCodec
 from prescriptions.wire.values import STATUS_TO, time_from
 
@@ -173,15 +172,15 @@ class PrescriptionCommandService(PrescriptionCommandServiceServicer):
         aggregate = reply.aggregate
         token = encode_token([StreamPosition(CONTEXT, stream.name, aggregate.version)], tenant=call.tenant)
         call.reply_token(token)
-        return response(prescription=aggregate_to(aggregate), token=token, version=aggregate.version, **extra)
+        return response(prescription=_fields_of(aggregate), token=token, version=aggregate.version, **extra)
 
 
-def aggregate_to(aggregate: Aggregate[Prescription]) -> prescription_pb2.Prescription:
-    """The reply's aggregate."""
+def _fields_of(aggregate: Aggregate[Prescription]) -> dict[str, Any]:
+    """The reply's aggregate, as the reply takes it."""
     first, last, recorded = aggregate.created_at, aggregate.occurred_at, aggregate.recorded_at
     if first is None or last is None or recorded is None:
         raise StreamNotFound(aggregate.stream.name)
-    return prescription_to(
+    return prescription_fields(
         aggregate.state,
         prescription_id=aggregate.stream.id,
         version=aggregate.version,
