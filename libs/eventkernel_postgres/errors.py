@@ -5,7 +5,8 @@
     KernelError
     ├── StoreUnavailable      (kernel) no answer, no connection, a lock or statement out of time; rolled back
     ├── StoreMismatch         (kernel) wrong password, database, rights or tables; starting is refused
-    └── RowRefused            Postgres cannot hold a value (a text with NUL, a sum beyond 64 bit, a null in a column without)
+    └── RowRefused            Postgres cannot hold a value (a text with NUL, a sum beyond 64 bit, a null in a column without, a
+                              key that no index has room for)
 
 What is none of these is a mistake in a statement of ours and passes as psycopg raised it.
 """
@@ -38,6 +39,11 @@ _MISMATCHES = (
     pg.UndefinedColumn,
     pg.DatatypeMismatch,
 )
+_REFUSALS = (
+    psycopg.DataError,
+    psycopg.IntegrityError,
+    pg.ProgramLimitExceeded,  # psycopg counts it as operational, but the same row meets the same limit again
+)
 _UNAVAILABLE = (
     psycopg.OperationalError,
     psycopg.InterfaceError,
@@ -59,7 +65,7 @@ def translated(error: psycopg.Error) -> Exception:
     cause = f"{type(error).__name__}: {error}".strip()
     if isinstance(error, _MISMATCHES) or (error.sqlstate is None and _NOT_OURS.search(cause)):
         return StoreMismatch(STORE, expected="a database this program may use", actual=cause)
-    if isinstance(error, (psycopg.DataError, psycopg.IntegrityError)):
+    if isinstance(error, _REFUSALS):
         return RowRefused(cause)
     if isinstance(error, _UNAVAILABLE):
         return StoreUnavailable(STORE, cause)

@@ -124,7 +124,15 @@ async def test_a_transaction_whose_error_was_swallowed_is_not_committed(
     assert await versions(views.store, view, [stream]) == [0]
 
 
-@pytest.mark.parametrize("wrong", [{"label": "a\0b"}, {"number": None}, {"number": 2**63}])
+NO_ROOM = Random(1).randbytes(8_000).hex()
+"""More than an index takes, and hardly to be compressed."""
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [{"label": "a\0b"}, {"number": None}, {"number": 2**63}, {"id": NO_ROOM}],
+    ids=["nul", "null", "beyond 64 bit", "no room in an index"],
+)
 async def test_a_row_that_postgres_cannot_hold_is_refused_and_not_tried_again(
     views: ViewsUnderTest, wrong: dict[str, Any]
 ) -> None:

@@ -40,6 +40,7 @@ FATAL = 'connection failed: connection to server at "127.0.0.1", port 5432 faile
         (pg.FeatureNotSupported("cached plan must not change result type"), StoreUnavailable),
         (pg.NotNullViolation("x"), RowRefused),
         (pg.NumericValueOutOfRange("x"), RowRefused),
+        (pg.ProgramLimitExceeded("index row size 3088 exceeds btree version 4 maximum 2704"), RowRefused),
         (psycopg.DataError("PostgreSQL text fields cannot contain NUL (0x00) bytes"), RowRefused),
     ],
     ids=lambda value: getattr(value, "__name__", type(value).__name__),
