@@ -26,7 +26,7 @@ from buf.validate import validate_pb2 as buf_dot_validate_dot_validate__pb2
 from google.type import decimal_pb2 as google_dot_type_dot_decimal__pb2
 
 
-DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'erx/prescriptions/types/v1/values.proto\x12\x1a\x65rx.prescriptions.types.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/type/decimal.proto\"\xe0\x02\n\x08Quantity\x12+\n\x05value\x18\x01 \x01(\x0b\x32\x14.google.type.DecimalB\x06\xbaH\x03\xc8\x01\x01\x12\x1a\n\tunit_code\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1d\n\x0bunit_system\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x1b\n\tunit_text\x18\x04 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02:\xce\x01\xbaH\xca\x01\x1a\xc7\x01\n\x16quantity.value.decimal\x12Ivalue must be a decimal of at most 18 digits before and 9 after the point\x1a\x62!has(this.value) || this.value.value.matches(\'^[+-]?([0-9]{1,18}([.][0-9]{0,9})?|[.][0-9]{1,9})$\')\"V\n\x06\x43oding\x12\x18\n\x06system\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x02\x12\x17\n\x04\x63ode\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x19\n\x07\x64isplay\x18\x03 \x01(\tB\x08\xbaH\x05r\x03\x18\x80\x04\"\xba\x01\n\nReasonCode\x12\x32\n\x06\x63oding\x18\x01 \x01(\x0b\x32\".erx.prescriptions.types.v1.Coding\x12\x16\n\x04text\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f:`\xbaH]\x1a[\n\x11reason_code.given\x12!a reason needs a coding or a text\x1a#has(this.coding) || this.text != \'\'\"r\n\x06\x44osage\x12\x16\n\x04text\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12=\n\x05steps\x18\x02 \x03(\x0b\x32$.erx.prescriptions.types.v1.DoseStepB\x08\xbaH\x05\x92\x01\x02\x10 \x12\x11\n\tas_needed\x18\x03 \x01(\x08\"\xf5\x03\n\x08\x44oseStep\x12\x32\n\x04\x64ose\x18\x01 \x01(\x0b\x32$.erx.prescriptions.types.v1.Quantity\x12\x37\n\tdose_high\x18\x02 \x01(\x0b\x32$.erx.prescriptions.types.v1.Quantity\x12\"\n\tfrequency\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01H\x00\x88\x01\x01\x12$\n\x06period\x18\x04 \x01(\x0b\x32\x14.google.type.Decimal\x12\x1c\n\x0bperiod_unit\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x10\x12\x31\n\x05route\x18\x06 \x01(\x0b\x32\".erx.prescriptions.types.v1.Coding:\xd2\x01\xbaH\xce\x01\x1a\xcb\x01\n\x18\x64ose_step.period.decimal\x12Jperiod must be a decimal of at most 18 digits before and 9 after the point\x1a\x63!has(this.period) || this.period.value.matches(\'^[+]?([0-9]{1,18}([.][0-9]{0,9})?|[.][0-9]{1,9})$\')B\x0c\n\n_frequencyb\x06proto3')
+DESCRIPTOR = _descriptor_pool.Default().AddSerializedFile(b'\n\'erx/prescriptions/types/v1/values.proto\x12\x1a\x65rx.prescriptions.types.v1\x1a\x1b\x62uf/validate/validate.proto\x1a\x19google/type/decimal.proto\"\xe3\x02\n\x08Quantity\x12+\n\x05value\x18\x01 \x01(\x0b\x32\x14.google.type.DecimalB\x06\xbaH\x03\xc8\x01\x01\x12\x1a\n\tunit_code\x18\x02 \x01(\tB\x07\xbaH\x04r\x02\x18@\x12\x1d\n\x0bunit_system\x18\x03 \x01(\tB\x08\xbaH\x05r\x03(\x80\x02\x12\x1e\n\tunit_text\x18\x04 \x01(\tB\x0b\xbaH\x08r\x06\x18\x80\x02(\x80\x04:\xce\x01\xbaH\xca\x01\x1a\xc7\x01\n\x16quantity.value.decimal\x12Ivalue must be a decimal of at most 18 digits before and 9 after the point\x1a\x62!has(this.value) || this.value.value.matches(\'^[+-]?([0-9]{1,18}([.][0-9]{0,9})?|[.][0-9]{1,9})$\')\"\\\n\x06\x43oding\x12\x1b\n\x06system\x18\x01 \x01(\tB\x0b\xbaH\x08r\x06\x18\x80\x02(\x80\x04\x12\x17\n\x04\x63ode\x18\x02 \x01(\tB\t\xbaH\x06r\x04\x10\x01\x18@\x12\x1c\n\x07\x64isplay\x18\x03 \x01(\tB\x0b\xbaH\x08r\x06\x18\x80\x04(\x80\x08\"\xba\x01\n\nReasonCode\x12\x32\n\x06\x63oding\x18\x01 \x01(\x0b\x32\".erx.prescriptions.types.v1.Coding\x12\x16\n\x04text\x18\x02 \x01(\tB\x08\xbaH\x05r\x03\x18\xd0\x0f:`\xbaH]\x1a[\n\x11reason_code.given\x12!a reason needs a coding or a text\x1a#has(this.coding) || this.text != \'\'\"r\n\x06\x44osage\x12\x16\n\x04text\x18\x01 \x01(\tB\x08\xbaH\x05r\x03\x18\xa0\x1f\x12=\n\x05steps\x18\x02 \x03(\x0b\x32$.erx.prescriptions.types.v1.DoseStepB\x08\xbaH\x05\x92\x01\x02\x10 \x12\x11\n\tas_needed\x18\x03 \x01(\x08\"\xf5\x03\n\x08\x44oseStep\x12\x32\n\x04\x64ose\x18\x01 \x01(\x0b\x32$.erx.prescriptions.types.v1.Quantity\x12\x37\n\tdose_high\x18\x02 \x01(\x0b\x32$.erx.prescriptions.types.v1.Quantity\x12\"\n\tfrequency\x18\x03 \x01(\x05\x42\n\xbaH\x07\x1a\x05\x18\xe8\x07(\x01H\x00\x88\x01\x01\x12$\n\x06period\x18\x04 \x01(\x0b\x32\x14.google.type.Decimal\x12\x1c\n\x0bperiod_unit\x18\x05 \x01(\tB\x07\xbaH\x04r\x02\x18\x10\x12\x31\n\x05route\x18\x06 \x01(\x0b\x32\".erx.prescriptions.types.v1.Coding:\xd2\x01\xbaH\xce\x01\x1a\xcb\x01\n\x18\x64ose_step.period.decimal\x12Jperiod must be a decimal of at most 18 digits before and 9 after the point\x1a\x63!has(this.period) || this.period.value.matches(\'^[+]?([0-9]{1,18}([.][0-9]{0,9})?|[.][0-9]{1,9})$\')B\x0c\n\n_frequencyb\x06proto3')
 
 _globals = globals()
 _builder.BuildMessageAndEnumDescriptors(DESCRIPTOR, _globals)
@@ -38,17 +38,17 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_QUANTITY'].fields_by_name['unit_code']._loaded_options = None
   _globals['_QUANTITY'].fields_by_name['unit_code']._serialized_options = b'\272H\004r\002\030@'
   _globals['_QUANTITY'].fields_by_name['unit_system']._loaded_options = None
-  _globals['_QUANTITY'].fields_by_name['unit_system']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_QUANTITY'].fields_by_name['unit_system']._serialized_options = b'\272H\005r\003(\200\002'
   _globals['_QUANTITY'].fields_by_name['unit_text']._loaded_options = None
-  _globals['_QUANTITY'].fields_by_name['unit_text']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_QUANTITY'].fields_by_name['unit_text']._serialized_options = b'\272H\010r\006\030\200\002(\200\004'
   _globals['_QUANTITY']._loaded_options = None
   _globals['_QUANTITY']._serialized_options = b'\272H\312\001\032\307\001\n\026quantity.value.decimal\022Ivalue must be a decimal of at most 18 digits before and 9 after the point\032b!has(this.value) || this.value.value.matches(\'^[+-]?([0-9]{1,18}([.][0-9]{0,9})?|[.][0-9]{1,9})$\')'
   _globals['_CODING'].fields_by_name['system']._loaded_options = None
-  _globals['_CODING'].fields_by_name['system']._serialized_options = b'\272H\005r\003\030\200\002'
+  _globals['_CODING'].fields_by_name['system']._serialized_options = b'\272H\010r\006\030\200\002(\200\004'
   _globals['_CODING'].fields_by_name['code']._loaded_options = None
   _globals['_CODING'].fields_by_name['code']._serialized_options = b'\272H\006r\004\020\001\030@'
   _globals['_CODING'].fields_by_name['display']._loaded_options = None
-  _globals['_CODING'].fields_by_name['display']._serialized_options = b'\272H\005r\003\030\200\004'
+  _globals['_CODING'].fields_by_name['display']._serialized_options = b'\272H\010r\006\030\200\004(\200\010'
   _globals['_REASONCODE'].fields_by_name['text']._loaded_options = None
   _globals['_REASONCODE'].fields_by_name['text']._serialized_options = b'\272H\005r\003\030\320\017'
   _globals['_REASONCODE']._loaded_options = None
@@ -64,13 +64,13 @@ if not _descriptor._USE_C_DESCRIPTORS:
   _globals['_DOSESTEP']._loaded_options = None
   _globals['_DOSESTEP']._serialized_options = b'\272H\316\001\032\313\001\n\030dose_step.period.decimal\022Jperiod must be a decimal of at most 18 digits before and 9 after the point\032c!has(this.period) || this.period.value.matches(\'^[+]?([0-9]{1,18}([.][0-9]{0,9})?|[.][0-9]{1,9})$\')'
   _globals['_QUANTITY']._serialized_start=128
-  _globals['_QUANTITY']._serialized_end=480
-  _globals['_CODING']._serialized_start=482
-  _globals['_CODING']._serialized_end=568
-  _globals['_REASONCODE']._serialized_start=571
-  _globals['_REASONCODE']._serialized_end=757
-  _globals['_DOSAGE']._serialized_start=759
-  _globals['_DOSAGE']._serialized_end=873
-  _globals['_DOSESTEP']._serialized_start=876
-  _globals['_DOSESTEP']._serialized_end=1377
+  _globals['_QUANTITY']._serialized_end=483
+  _globals['_CODING']._serialized_start=485
+  _globals['_CODING']._serialized_end=577
+  _globals['_REASONCODE']._serialized_start=580
+  _globals['_REASONCODE']._serialized_end=766
+  _globals['_DOSAGE']._serialized_start=768
+  _globals['_DOSAGE']._serialized_end=882
+  _globals['_DOSESTEP']._serialized_start=885
+  _globals['_DOSESTEP']._serialized_end=1386
 # @@protoc_insertion_point(module_scope)
