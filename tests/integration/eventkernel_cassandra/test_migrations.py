@@ -13,7 +13,7 @@ from eventkernel_cassandra.durability import _SETTING, concerns
 from eventkernel_cassandra.event_store import CassandraEventStore
 from eventkernel_cassandra.migrations import migrate
 from eventkernel_cassandra.schema import NEWEST
-from eventkernel_cassandra.session import CqlSession
+from eventkernel_cassandra.session import CqlSession, Kind, Statement
 from eventkernel_cassandra.settings import ConnectionSettings, Layout
 from eventkernel_cassandra.statements import statements_of
 from eventkernel_memory.clock import SystemClock
@@ -65,6 +65,14 @@ async def test_a_keyspace_that_is_not_there_is_a_mismatch(session: CqlSession, l
         await migrate(session, "nobody_made_this", layout, CLOCK, create=False)
     with pytest.raises(StoreMismatch, match="keyspace of a-z"):
         await migrate(session, "drop table x;", layout, CLOCK)
+
+
+async def test_what_is_deleted_all_the_time_leaves_its_tombstones_for_ten_minutes_only(
+    session: CqlSession, keyspace: str
+) -> None:
+    cql = "SELECT table_name, gc_grace_seconds FROM system_schema.tables WHERE keyspace_name = ?"
+    kept: dict[str, int] = dict(await session.read(Statement("tables", cql, Kind.READ), [keyspace]))
+    assert {name: seconds for name, seconds in kept.items() if seconds == 600} == {"pending": 600, "lease_owners": 600}
 
 
 async def test_a_server_that_is_not_there_is_unavailable(driver: Driver) -> None:
