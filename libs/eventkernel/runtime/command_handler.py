@@ -304,6 +304,8 @@ class CommandHandler(Generic[C, E, S, X]):
             for waiting in item.callers:
                 request = waiting.request
                 _fail(waiting, OutcomeUnknown(request.stream.key, str(request.command_id), cause))
+        if self._on_appended:
+            self._on_appended(staged[-1].waiting.request.stream)
 
     def _cached(self, stream: StreamId, batch: Sequence[_Waiting[C, S]]) -> tuple[Aggregate[S] | None, bool]:
         """What is known of the stream without reading; a creating command may assume that there is none and let the

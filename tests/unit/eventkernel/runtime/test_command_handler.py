@@ -300,6 +300,21 @@ async def test_an_outcome_that_stays_unknown_is_told_and_settled_by_a_retry(worl
         assert len(world.stored(stream)) == stored + (fault == "append_lost")
 
 
+async def test_whoever_publishes_is_told_of_what_is_stored_and_of_what_may_be(world: Any) -> None:
+    told: list[Any] = []
+    handler, stream = world.handler(world.faulty_store(), on_appended=told.append), new_counter()
+    await handler.handle(request(stream, Open()))
+    assert told == [stream]
+    world.faults.script("append_stored")
+    world.faults.script("append_lost")
+    with pytest.raises(OutcomeUnknown):
+        await handler.handle(request(stream, Add(1)))
+    assert told == [stream, stream]
+    with pytest.raises(Refusal):
+        await handler.handle(request(stream, Open()))
+    assert told == [stream, stream]
+
+
 async def test_a_store_that_goes_away_after_an_unknown_outcome_does_not_make_it_known(world: Any) -> None:
     handler, stream = world.handler(world.faulty_store()), new_counter()
     await handler.handle(request(stream, Open()))
