@@ -152,7 +152,25 @@ class Change:
 
 def changes(view: View[S, E], before: S, after: S) -> tuple[Change, ...]:
     """What must be done to the table when a stream goes from one state to another: old out, new in, equal rows left alone."""
-    old: Mapping[Key, Row] = view.contribution(before)
-    new: Mapping[Key, Row] = view.contribution(after)
+    were, are = tuple(view.rows(before)), tuple(view.rows(after))
+    if len(were) < 2 and len(are) < 2:
+        return _changes_of_one(view, were, are)
+    old: Mapping[Key, Row] = {view.key_of(row): row for row in were}
+    new: Mapping[Key, Row] = {view.key_of(row): row for row in are}
+    if not old:
+        return tuple(Change(key, None, row) for key, row in new.items())
     keys = dict.fromkeys([*old, *new])
     return tuple(Change(key, old.get(key), new.get(key)) for key in keys if old.get(key) != new.get(key))
+
+
+def _changes_of_one(view: View[Any, Any], were: tuple[Row, ...], are: tuple[Row, ...]) -> tuple[Change, ...]:
+    """The same for no more than one row before and after, as nearly all streams have it."""
+    if not were:
+        return tuple(Change(view.key_of(row), None, row) for row in are)
+    old, key = were[0], view.key_of(were[0])
+    if not are:
+        return (Change(key, old, None),)
+    new, place = are[0], view.key_of(are[0])
+    if place != key:
+        return (Change(key, old, None), Change(place, None, new))
+    return () if old == new else (Change(key, old, new),)

@@ -4,7 +4,6 @@ from collections.abc import Iterable
 from decimal import Context, Decimal, Inexact, InvalidOperation
 from typing import Any, TypeAlias, TypeVar
 
-from eventkernel.filters import Row
 from eventkernel.view import Change, Key, View
 
 S = TypeVar("S")
@@ -23,13 +22,19 @@ def sum_columns(view: View[S, E]) -> tuple[str, ...]:
 def deltas(view: View[S, E], changes: Iterable[tuple[str, Change]]) -> dict[tuple[str, Key], Sums]:
     """By (tenant, key): what all the changes together add to each sum column; keys whose sums do not move are left out."""
     names = sum_columns(view)
-    zero: Sums = (0,) * len(names)
-    totals: dict[tuple[str, Key], Sums] = {}
+    totals: dict[tuple[str, Key], list[Any]] = {}
     for tenant, change in changes:
         place = (tenant, change.key)
-        total = added(totals.get(place, zero), _numbers(names, change.after))
-        totals[place] = added(total, tuple(-number for number in _numbers(names, change.before)))
-    return {place: total for place, total in totals.items() if any(total)}
+        total = totals.get(place)
+        if total is None:
+            totals[place] = total = [0] * len(names)
+        for row, sign in ((change.after, 1), (change.before, -1)):
+            if row is not None:
+                for at, name in enumerate(names):
+                    # Most numbers of most contributions are nothing.
+                    if number := row[name]:
+                        total[at] = _exact(total[at], number if sign > 0 else -number)
+    return {place: tuple(total) for place, total in totals.items() if any(total)}
 
 
 def added(left: Sums, right: Sums) -> Sums:
@@ -37,11 +42,9 @@ def added(left: Sums, right: Sums) -> Sums:
     return tuple(_exact(a, b) for a, b in zip(left, right, strict=True))
 
 
-def _numbers(names: tuple[str, ...], row: Row | None) -> Sums:
-    return (0,) * len(names) if row is None else tuple(row[name] for name in names)
-
-
 def _exact(left: Any, right: Any) -> Any:
+    if type(left) is int is type(right):
+        return left + right
     if isinstance(left, Decimal) or isinstance(right, Decimal):
         return EXACT.add(Decimal(left), Decimal(right))
     return left + right

@@ -7,19 +7,20 @@ merge 40,900 / 20,600 / 560, arrays 37,700 / 26,500 / 1,380. Arrays are near the
 
 # ruff: noqa: S608 - made of statements whose names are quoted
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
 from eventkernel.errors import StoreMismatch
 from eventkernel.sql import Statement
-from eventkernel.sql_dialect import POSTGRES
+from eventkernel.sql_dialect import POSTGRES, Conversion, plain_text
 from eventkernel.sql_tables import CHECKPOINT_COLUMNS, RowsStatement, ViewTables, view_tables
 from eventkernel.view import ColumnType, TableKind, View
 from eventkernel_postgres.arrays import BytesArray, TextArray
 from eventkernel_postgres.errors import STORE
 
 ROWS_MAX = 5_000
+PLAIN = frozenset({str, type(None)})
 QUICK: Mapping[ColumnType, type[list[Any]]] = {ColumnType.TEXT: TextArray, ColumnType.BYTES: BytesArray}
 NO_GENERATIONS: Mapping[str, int] = {}
 
@@ -37,9 +38,19 @@ ARRAYS = {
 def arrays(types: Sequence[ColumnType], rows: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
     """One array a column, as ``unnest`` of these types takes them."""
     columns = zip(*rows, strict=True)
-    if not types:
-        return tuple(map(list, columns))
+    return in_arrays(types, columns) if types else tuple(map(list, columns))
+
+
+def in_arrays(types: Sequence[ColumnType], columns: Iterable[Iterable[Any]]) -> tuple[Any, ...]:
+    """The same for columns."""
     return tuple(QUICK.get(kind, list)(column) for kind, column in zip(types, columns, strict=True))
+
+
+def converted(convert: Conversion | None, values: list[Any]) -> list[Any]:
+    """A column's values for the driver. Of texts nearly every column is what it must be already."""
+    if convert is None or (convert is plain_text and set(map(type, values)) <= PLAIN):
+        return values
+    return [None if value is None else convert(value) for value in values]
 
 
 def unnest(types: Sequence[ColumnType]) -> str:
@@ -58,6 +69,12 @@ class Batch:
         """Nothing for no rows; several statements when there are more than ``ROWS_MAX``."""
         for at in range(0, len(rows), ROWS_MAX):
             yield Statement(self.text, self.arrays_of(rows[at : at + ROWS_MAX]))
+
+    def of_columns(self, columns: Sequence[list[Any]]) -> Iterator[Statement]:
+        """The same for rows that are given by column."""
+        for at in range(0, len(columns[0]), ROWS_MAX):
+            some = (column[at : at + ROWS_MAX] for column in columns)
+            yield Statement(self.text, in_arrays(self.types, some))
 
     def arrays_of(self, rows: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
         """The parameters for these rows, of which there is one at least."""

@@ -6,17 +6,16 @@ a view in the order of the arrays.
 
 # ruff: noqa: S608 - made of statements whose names are quoted
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 from functools import lru_cache
 from itertools import chain
-from typing import Any
 
 from eventkernel.ids import StreamId
 from eventkernel.ports.view_store import CheckpointMark, StreamChange
 from eventkernel.sql import Statement, quoted
 from eventkernel.sql_tables import CHECKPOINT_COLUMNS
 from eventkernel.view import ColumnType
-from eventkernel_postgres.batches import Batch, arrays, unnest
+from eventkernel_postgres.batches import arrays, unnest
 from eventkernel_postgres.checkpoints import checkpoint_row
 
 TEXTS_MAX = 512
@@ -49,12 +48,11 @@ def put_checkpoints(tables: Sequence[str], steps: Sequence[StreamChange], *, new
     return Statement(_put_text(tuple(tables), new), arrays(_CHECKPOINT, rows))
 
 
-def put_rows(tables: Sequence[str], streams: Sequence[StreamId], parts: Iterable[tuple[Batch, Any]]) -> Statement:
-    """Runs one batch of rows for each part, and gives whether any of the streams waits in a lane of the tables."""
-    some = list(parts)
+def put_rows(tables: Sequence[str], streams: Sequence[StreamId], parts: Sequence[Statement]) -> Statement:
+    """Runs all of the statements as one, and gives whether any of the streams waits in a lane of the tables."""
     names = arrays([ColumnType.TEXT, ColumnType.TEXT], [(stream.tenant, stream.name) for stream in streams])
-    parameters = chain.from_iterable(batch.arrays_of(rows) for batch, rows in some)
-    return Statement(_rows_text(tuple(batch.text for batch, _ in some)), (*parameters, list(tables), *names))
+    parameters = chain.from_iterable(part.parameters for part in parts)
+    return Statement(_rows_text(tuple(part.text for part in parts)), (*parameters, list(tables), *names))
 
 
 @lru_cache(TEXTS_MAX)

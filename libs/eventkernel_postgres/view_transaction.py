@@ -12,10 +12,10 @@ from eventkernel.ids import StreamId
 from eventkernel.ports.view_advance import check_lanes
 from eventkernel.ports.view_store import Checkpoint, JointChange, ParkedEvent, StreamChange, ViewTransaction
 from eventkernel.sql import Statement
-from eventkernel.view import Key, TableKind, View
+from eventkernel.view import TableKind, View
 from eventkernel.view_sums import deltas
 from eventkernel_postgres import parked_lanes
-from eventkernel_postgres.batches import ROWS_MAX, Batch, PreparedViews, ViewBatches
+from eventkernel_postgres.batches import PreparedViews, ViewBatches, converted
 from eventkernel_postgres.checkpoints import by_tenant, checkpoint_row, found_checkpoints, in_order
 from eventkernel_postgres.connection import Session
 from eventkernel_postgres.joint_batches import lock_marked, put_checkpoints, put_rows
@@ -117,28 +117,25 @@ class PostgresViewTransaction:
                 raise Divergence(first.stream.key, version=first.from_version, expected=expected, actual=str(count))
 
     async def _rows(self, change: JointChange) -> None:
-        parts: list[tuple[Batch, Sequence[tuple[Any, ...]]]] = []
+        parts: list[Statement] = []
         last: list[Statement] = []
         tables = []
         for view, steps in change.steps:
             batches = await self._of(view)
             tables.append(batches.tables.view.table)
             if view.kind is TableKind.OWNED:
-                gone, put = _owned_rows(batches, steps)
-                parts += [(batches.delete, gone), (batches.upsert, put)]
+                parts += _owned(batches, steps)
             else:
                 put, touched = _summed_rows(batches, steps)
-                parts.append((batches.upsert, put))
+                parts += batches.upsert.of(put)
                 last += batches.delete.of(touched)
             self._count(batches.tables.view.table, steps)
-        few = [(batch, rows) for batch, rows in parts if 0 < len(rows) <= ROWS_MAX]
         streams = [step.stream for step in change.steps[0][1]]
-        statement = put_rows(tables, streams, few)
+        statement = put_rows(tables, streams, parts)
         [[waits]] = await self._session.fetch(statement.text, statement.parameters)
         if waits:
             check_lanes(change.steps[0][0], streams[:1])
-        many = [one for batch, rows in parts if len(rows) > ROWS_MAX for one in batch.of(rows)]
-        await self._session.run([*many, *last])
+        await self._session.run(last)
 
     async def parked(
         self, view: View[Any, Any], streams: Sequence[StreamId]
@@ -175,22 +172,20 @@ class PostgresViewTransaction:
 
 
 def _owned(batches: ViewBatches, steps: Sequence[StreamChange]) -> list[Statement]:
-    gone, put = _owned_rows(batches, steps)
-    return [*batches.delete.of(gone), *batches.upsert.of(put)]
-
-
-def _owned_rows(
-    batches: ViewBatches, steps: Sequence[StreamChange]
-) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """Keys of the rows that go, and the rows that come. Of several changes to one row the last one counts."""
-    last: dict[tuple[str, Key], tuple[Any, ...] | None] = {}
-    for step in steps:
-        for change in step.changes:
-            row = change.after
-            values = None if row is None else batches.tables.owned_parameters(step.stream, step.checkpoint.version, row)
-            last[step.stream.tenant, change.key] = values
-    gone = [batches.tables.key_parameters(*place) for place, row in last.items() if row is None]
-    return gone, [row for row in last.values() if row is not None]
+    """Of several changes to one row the last one counts. No row is both put and deleted."""
+    last = {(step.stream.tenant, change.key): (step, change.after) for step in steps for change in step.changes}
+    put = [(step, row) for step, row in last.values() if row is not None]
+    gone = [batches.tables.key_parameters(*place) for place, (_, row) in last.items() if row is None]
+    deleted = list(batches.delete.of(gone))
+    if not put:
+        return deleted
+    owner = [
+        [step.stream.tenant for step, _ in put],
+        [step.stream.name for step, _ in put],
+        [step.checkpoint.version for step, _ in put],
+    ]
+    columns = (converted(convert, [row[name] for _, row in put]) for name, convert in batches.tables.encoders)
+    return [*deleted, *batches.upsert.of_columns([*owner, *columns])]
 
 
 def _summed(batches: ViewBatches, steps: Sequence[StreamChange]) -> list[Statement]:
