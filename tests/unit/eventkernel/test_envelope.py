@@ -23,6 +23,20 @@ def test_an_envelope_reads_back_equal(meta: EventMeta) -> None:
     assert EventMeta.from_bytes(meta.to_bytes()) == meta
 
 
+@given(METAS)
+def test_an_envelope_is_compact_json_without_what_is_empty(meta: EventMeta) -> None:
+    said = meta.provenance
+    words = {"p": said.purpose_of_use, "co": said.correlation_id, "ca": said.causation_id, "t": said.traceparent}
+    fields = {
+        "o": to_micros(meta.occurred_at),
+        "r": to_micros(meta.recorded_at),
+        "c": meta.command_id.hex,
+        "a": [said.actor.id, said.actor.role, said.actor.organisation],
+        **{key: word for key, word in words.items() if word},
+    }
+    assert meta.to_bytes() == json.dumps(fields, separators=(",", ":"), ensure_ascii=False).encode()
+
+
 @given(MOMENTS)
 def test_microseconds_are_exact_in_both_directions(moment: datetime) -> None:
     assert from_micros(to_micros(moment)) == moment
