@@ -58,6 +58,10 @@ class Database:
         finally:
             _ = self._readers.give_back(connection)
 
+    async def asked(self, text: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of one statement that reads, outside of any transaction."""
+        return await self._readers.asked(text.encode(), parameters)
+
     async def close(self) -> None:
         """Close the pools; transactions under way elsewhere keep their connections until they end."""
         await self._writers.close()

@@ -8,7 +8,7 @@ import asyncio
 import os
 import socket
 from collections import deque
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from typing import Any, TypeAlias
@@ -53,19 +53,35 @@ class Pool:
 
         Raises ``Overloaded`` when none becomes free in time, ``StoreUnavailable`` when none can be made.
         """
-        if self._closed:
-            raise StoreUnavailable(STORE, "closed")
-        try:
-            async with asyncio.timeout(self._settings.connect_seconds):
-                await self._free.acquire()
-        except TimeoutError:
-            raise Overloaded(self._name, at=self._size) from None
+        await self._entered()
         try:
             with translating():
                 return await self._begun_idle(begin) or await self._begun_new(begin)
         except BaseException:
             self._free.release()
             raise
+
+    async def asked(self, text: bytes, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """The rows of one statement that reads, a snapshot by itself; on the next connection where one was lost lying idle."""
+        await self._entered()
+        try:
+            with translating():
+                while True:
+                    idle = self._idle.pop() if self._idle else None
+                    connection = idle.connection if idle else await connect(self._settings)
+                    try:
+                        with bounded(connection, self._settings.call_seconds):
+                            cursor = await connection.execute(text, parameters, binary=True)
+                            found = await cursor.fetchall()
+                    except psycopg.OperationalError:
+                        if idle is None or not connection.closed:
+                            raise
+                    else:
+                        return found
+                    finally:
+                        await self._returned(connection)
+        finally:
+            self._free.release()
 
     def give_back(self, connection: Connection) -> "asyncio.Task[None]":
         """Roll back what is open and keep the connection, whatever becomes of the caller meanwhile."""
@@ -81,6 +97,18 @@ class Pool:
             await asyncio.wait(self._returning)
         while self._idle:
             await self._idle.pop().connection.close()
+
+    async def _entered(self) -> None:
+        if self._closed:
+            raise StoreUnavailable(STORE, "closed")
+        if not self._free.locked():
+            await self._free.acquire()
+            return
+        try:
+            async with asyncio.timeout(self._settings.connect_seconds):
+                await self._free.acquire()
+        except TimeoutError:
+            raise Overloaded(self._name, at=self._size) from None
 
     async def _begun_idle(self, begin: bytes) -> Connection | None:
         while self._idle:
@@ -112,12 +140,16 @@ class Pool:
             if connection.pgconn.transaction_status in (TransactionStatus.INTRANS, TransactionStatus.INERROR):
                 with suppress(psycopg.Error), bounded(connection, self._settings.call_seconds):
                     await connection.rollback()
-            if self._closed or connection.pgconn.transaction_status != TransactionStatus.IDLE:
-                await connection.close()
-            else:
-                await self._keep(connection)
+            await self._returned(connection)
         finally:
             self._free.release()
+
+    async def _returned(self, connection: Connection) -> None:
+        """Keep it, unless it is of no use any more."""
+        if self._closed or connection.pgconn.transaction_status != TransactionStatus.IDLE:
+            await connection.close()
+        else:
+            await self._keep(connection)
 
     async def _keep(self, connection: Connection) -> None:
         now = asyncio.get_running_loop().time()

@@ -1,19 +1,21 @@
 """Read models in one schema of a PostgreSQL database."""
 
-from collections.abc import AsyncIterator, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from contextlib import asynccontextmanager
 from typing import TYPE_CHECKING, Any
 
 from eventkernel.errors import StoreMismatch
-from eventkernel.ports.view_store import ViewReading, ViewStatus, ViewStore, ViewTransaction
+from eventkernel.ids import StreamId
+from eventkernel.ports.view_store import StoredRow, ViewReading, ViewStatus, ViewStore, ViewTransaction
 from eventkernel.sql import Statement
 from eventkernel.sql_dialect import POSTGRES
 from eventkernel.sql_tables import view_tables
-from eventkernel.view import View
+from eventkernel.view import Key, View
 from eventkernel_postgres.batches import PreparedViews
 from eventkernel_postgres.connection import Database, Session
 from eventkernel_postgres.errors import STORE
 from eventkernel_postgres.migrations import LOCK, VIEW_MIGRATIONS, lock_of
+from eventkernel_postgres.row_reading import GatheredRows
 from eventkernel_postgres.settings import PostgresSettings
 from eventkernel_postgres.view_catalogue import SELECT_GENERATIONS
 from eventkernel_postgres.view_reading import PostgresViewReading
@@ -37,6 +39,7 @@ class PostgresViewStore:
     def __init__(self, database: Database) -> None:
         self._database = database
         self._prepared = PreparedViews()
+        self._rows = GatheredRows(database, self._prepared)
 
     @classmethod
     async def open(cls, settings: PostgresSettings) -> "PostgresViewStore":
@@ -71,6 +74,14 @@ class PostgresViewStore:
         async with self._database.reading() as session:
             yield PostgresViewReading(session, self._prepared)
 
+    async def row(self, view: View[Any, Any], tenant: str, key: Key) -> StoredRow | None:
+        """One row by its key, as it is now; callers at the same time share statements."""
+        return await self._rows.row(view, tenant, key)
+
+    async def versions(self, view: View[Any, Any], streams: Sequence[StreamId]) -> Mapping[StreamId, int]:
+        """How far the view has folded these streams by now, without their states."""
+        return await self._rows.versions(view, streams)
+
     async def status(self, views: Sequence[View[Any, Any]]) -> Sequence[ViewStatus]:
         """Counts per view, from counters that move with the checkpoints."""
         found = []
@@ -103,4 +114,7 @@ async def _make_tables(session: Session, view: View[Any, Any]) -> None:
 
 
 if TYPE_CHECKING:
+    from eventkernel.ports.row_source import RowSource
+
     _: type[ViewStore] = PostgresViewStore
+    _rows: type[RowSource] = PostgresViewStore

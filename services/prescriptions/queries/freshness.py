@@ -80,17 +80,19 @@ class Freshnesses:
         self._group = group
         self._progress = Cached(self._progress_if_told, POSITIONS_SECONDS)
         self._statuses: dict[str, Cached[ViewStatus]] = {}
+        self._made: dict[str, tuple[ViewStatus, Progress | None, consistency_pb2.Freshness]] = {}
 
     async def of(self, view: View[Any, Any]) -> consistency_pb2.Freshness:
         """As of when an answer from this view is. What the bus does not tell stays unknown, and the answer is given."""
-        made = consistency_pb2.Freshness(view=view.name, view_version=view.version)
-        status = await self._statuses.setdefault(view.table, Cached(lambda: self._status(view), STATUS_SECONDS)).get()
-        if status.updated_at is not None:
-            made.applied_at.CopyFrom(to_timestamp(status.updated_at))
-        progress = await self.progress()
-        if progress is not None:
-            made.positions.extend(progress.messages())
-            made.events_behind = progress.events_behind
+        statuses = self._statuses.get(view.table)
+        if statuses is None:
+            statuses = self._statuses[view.table] = Cached(lambda: self._status(view), STATUS_SECONDS)
+        status, progress = await statuses.get(), await self.progress()
+        known = self._made.get(view.table)
+        if known is None or known[0] is not status or known[1] is not progress:
+            known = self._made[view.table] = (status, progress, _freshness(view, status, progress))
+        made = consistency_pb2.Freshness()
+        made.CopyFrom(known[2])
         return made
 
     async def progress(self) -> Progress | None:
@@ -117,3 +119,13 @@ class Freshnesses:
     async def _status(self, view: View[Any, Any]) -> ViewStatus:
         (status,) = await self._views.status([view])
         return status
+
+
+def _freshness(view: View[Any, Any], status: ViewStatus, progress: Progress | None) -> consistency_pb2.Freshness:
+    made = consistency_pb2.Freshness(view=view.name, view_version=view.version)
+    if status.updated_at is not None:
+        made.applied_at.CopyFrom(to_timestamp(status.updated_at))
+    if progress is not None:
+        made.positions.extend(progress.messages())
+        made.events_behind = progress.events_behind
+    return made

@@ -5,6 +5,7 @@ killed loses the readings of its last moment (``flush_seconds``); one that is st
 """
 
 import asyncio
+import itertools
 import logging
 from collections import deque
 from collections.abc import Mapping, Sequence
@@ -103,16 +104,23 @@ class ReadLedger:
                     raise
                 _log.warning("%d readings wait to be written down: %s", len(self._waiting), error)
                 backoff = min(BACKOFF_SECONDS_MAX, backoff * 2 or FIRST_BACKOFF_SECONDS)
-        await self.flush()
+        while self._waiting:
+            await self.flush()
 
     async def flush(self) -> None:
-        """Write all that waits. What cannot be written waits on."""
-        while self._waiting:
+        """Write all that waits now. What cannot be written waits on.
+
+        What comes meanwhile is for the next time: under load it would be written a few at a time, without an end.
+        """
+        left = len(self._waiting)
+        while left > 0:
             tenant = self._waiting[0].tenant
-            batch = [one for one in list(self._waiting)[: self._settings.batch_max] if one.tenant == tenant]
+            some = itertools.islice(self._waiting, min(left, self._settings.batch_max))
+            batch = [one for one in some if one.tenant == tenant]
             await self._written(tenant, batch)
             done = set(map(id, batch))
             self._waiting = deque(one for one in self._waiting if id(one) not in done)
+            left -= len(batch)
 
     async def _written(self, tenant: str, batch: list[_Reading]) -> None:
         stream, version = StreamId(tenant, self._name), self._versions.get(tenant, 0)

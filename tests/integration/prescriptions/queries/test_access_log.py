@@ -156,6 +156,24 @@ async def test_readings_are_written_behind_the_answers_and_the_last_ones_at_the_
     assert len((await log_of(side, "ann", kind=READ)).entries) == 5
 
 
+async def test_what_is_read_while_readings_are_written_waits_for_the_next_time(
+    side: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    await side.told(1, life("ann"))
+    written, batches = ReadLedger._written, []
+
+    async def written_while_read(ledger: ReadLedger, tenant: str, batch: list[Any]) -> None:
+        batches.append(len(batch))
+        await look(side, 1, actor=DOCTOR)
+        await written(ledger, tenant, batch)
+
+    monkeypatch.setattr(ReadLedger, "_written", written_while_read)
+    for _ in range(3):
+        await look(side, 1, actor=DOCTOR)
+    await side.ledger.flush()
+    assert (batches, side.ledger.waiting) == ([3], 1)
+
+
 async def test_a_batch_whose_end_was_not_heard_of_is_not_written_twice(side: Any) -> None:
     await side.told(1, life("ann"))
     await look(side, 1, actor=DOCTOR)
