@@ -153,7 +153,7 @@ def test_what_replace_refuses_is_refused() -> None:
     with pytest.raises(ValueError, match="init=False"):
         replaced(Computed(1), twice=3)
     with pytest.raises(ValueError, match="InitVar 'by' must be specified"):
-        replaced(Scaled(1, 1), a=3)
+        replaced(Scaled(1, 1), a=3)  # type: ignore[call-arg]  # that is what is refused
     assert replaced(Scaled(1, 1), a=3, by=2) == Scaled(6, 1)
 
 
