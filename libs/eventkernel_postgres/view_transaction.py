@@ -179,7 +179,7 @@ def _owned(batches: ViewBatches, steps: Sequence[StreamChange]) -> list[Statemen
     deleted = list(batches.delete.of(gone))
     if not put:
         return deleted
-    owner = [
+    owner: list[list[Any]] = [
         [step.stream.tenant for step, _ in put],
         [step.stream.name for step, _ in put],
         [step.checkpoint.version for step, _ in put],

@@ -102,7 +102,7 @@ class Settings(BaseSettings):
     )
     audit_pause_seconds: float = Field(0.02, ge=0, description="How long it pauses between reads.")
     audit_heals: bool = Field(True, description="Whether it heals what it finds, from the journal.")
-    projector_records_max: int = Field(1_000, ge=1, description="Events folded in one transaction.")
+    projector_records_max: int = Field(2_000, ge=1, description="Events folded in one transaction.")
     projector_gather_seconds: float = Field(
         0.02, ge=0, description="Least distance of a projector's transactions while events keep coming."
     )

@@ -5,6 +5,7 @@ the very event that was stored. The value is the payload as it was encoded befor
 """
 
 from collections.abc import Callable
+from functools import lru_cache
 from uuid import UUID
 
 from eventkernel.envelope import EventMeta, RecordedEvent
@@ -13,6 +14,9 @@ from eventkernel.ids import StreamId
 from eventkernel.ports import BusMessage, BusRecord
 
 WireName = Callable[[str, int], str]
+
+STREAMS_MAX = 4_096
+"""Keys whose streams are remembered: a stream's events come close together."""
 
 
 class BrokenRecord(EventUnreadable):
@@ -50,7 +54,6 @@ def to_message(event: RecordedEvent, *, topic: str, source: str, wire_name: Wire
 
 def from_record(record: BusRecord) -> RecordedEvent:
     """The event of a record. Raises ``BrokenRecord``."""
-    place = f"{record.topic}/{record.partition}@{record.offset}"
     headers = dict(record.headers)
     try:
         name, _, schema_version = headers["ce_dataschema"].decode().rpartition("/")
@@ -65,22 +68,30 @@ def from_record(record: BusRecord) -> RecordedEvent:
             meta=EventMeta.from_bytes(headers["es_meta"]),
         )
     except KeyError as error:
-        raise BrokenRecord(place, f"header {error.args[0]} is missing") from error
+        raise BrokenRecord(_place(record), f"header {error.args[0]} is missing") from error
     except (ValueError, TypeError, AttributeError, IndexError, OverflowError) as error:
         # A header or a key may be null on the bus, and anybody can write to a topic.
-        raise BrokenRecord(place, repr(error)) from error
+        raise BrokenRecord(_place(record), repr(error)) from error
 
 
 def version_of(record: BusRecord) -> tuple[StreamId, int]:
     """Stream and version alone, for reading back what is already published. Raises ``BrokenRecord``."""
-    place = f"{record.topic}/{record.partition}@{record.offset}"
     for name, value in record.headers:
         if name == "ce_sequence":
             try:
-                stream, version = StreamId.from_key(record.key.decode()).validated(), int(value)
+                stream, version = _stream(record.key), int(value)
             except (ValueError, TypeError, AttributeError, InvalidCommand) as error:
-                raise BrokenRecord(place, repr(error)) from error
+                raise BrokenRecord(_place(record), repr(error)) from error
             if version < 1:
-                raise BrokenRecord(place, f"version {version}")
+                raise BrokenRecord(_place(record), f"version {version}")
             return stream, version
-    raise BrokenRecord(place, "header ce_sequence is missing")
+    raise BrokenRecord(_place(record), "header ce_sequence is missing")
+
+
+@lru_cache(STREAMS_MAX)
+def _stream(key: bytes) -> StreamId:
+    return StreamId.from_key(key.decode()).validated()
+
+
+def _place(record: BusRecord) -> str:
+    return f"{record.topic}/{record.partition}@{record.offset}"

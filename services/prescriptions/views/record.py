@@ -23,7 +23,7 @@ from prescriptions.views.record_codec import RecordCodec
 
 UNWRITTEN: Final = Prescription()
 CATEGORIES: Final = frozenset({"prescription"})
-STEPS_MAX: Final = 2_048
+STEPS_MAX: Final = 4_096
 """Steps, and what is computed of records, kept: a projector's batch touches at most twice its records."""
 
 
