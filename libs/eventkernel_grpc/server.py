@@ -186,6 +186,8 @@ class GrpcServer:
                 port = server.add_insecure_port(address)
             else:
                 port = server.add_secure_port(address, await asyncio.to_thread(tls.credentials))
+        except OSError as error:
+            raise BindFailed(address, f"a file of its certificate cannot be read: {error}") from error
         except RuntimeError as error:
             raise BindFailed(address, "it is taken, not this machine's, or not allowed") from error
         return 0 if is_socket else port

@@ -16,6 +16,7 @@ from localstack.settings import COMMITLOG_SYNC, SERVICES, CommitlogSync, Service
 
 _FORMAT = 1
 _FILE = "state.json"
+_ROUNDS_MAX = 1_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -86,9 +87,15 @@ def locked(root: Path) -> Iterator[None]:
     The lock is on the folder itself, so it leaves nothing behind. A waiter whose folder was removed
     by the one before it starts over with a new folder.
     """
-    descriptor = _lock(root)
-    while descriptor is None:
+    descriptor = None
+    for _ in range(_ROUNDS_MAX):
         descriptor = _lock(root)
+        if descriptor is not None:
+            break
+    else:
+        raise LocalStackError(
+            f"{root} cannot be made or locked: it is gone as soon as it is made, or no folder can be there"
+        )
     try:
         yield
     finally:

@@ -3,17 +3,38 @@
 The file is TOML, named by ``--config`` or ``ERX_CONFIG``, with the fields of ``Settings`` as its keys.
 """
 
+import re
 import tomllib
 from collections.abc import Mapping
 from pathlib import Path
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
-from pydantic import Field, SecretStr, ValidationError
+from pydantic import AfterValidator, Field, SecretStr, ValidationError
+from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
 
 class SettingsError(Exception):
     """A setting is missing, unknown or out of range; the message names it and its rule."""
+
+
+_HOST_AND_PORT = re.compile(r"\S+:\d{1,5}")
+
+
+def _listens(address: str) -> str:
+    if not (_HOST_AND_PORT.fullmatch(address) or address.startswith("unix:")):
+        raise PydanticCustomError("address", "expected HOST:PORT or unix:PATH")
+    return address
+
+
+def _serves_metrics(address: str) -> str:
+    if address and not _HOST_AND_PORT.fullmatch(address):
+        raise PydanticCustomError("address", "expected HOST:PORT")
+    return address
+
+
+Address = Annotated[str, AfterValidator(_listens)]
+MetricsAddress = Annotated[str, AfterValidator(_serves_metrics)]
 
 
 class Settings(BaseSettings):
@@ -25,11 +46,11 @@ class Settings(BaseSettings):
     data_dir: Path = Field(Path(".erx"), description="Folder of the embedded store.")
     profile: str = Field("us", description="Policy profile: us, acute, repeat or patient_withdrawal.")
 
-    command_address: str = Field(
+    command_address: Address = Field(
         "127.0.0.1:50051", description="Where the command server listens; port 0 takes a free one."
     )
-    query_address: str = Field("127.0.0.1:50052", description="Where the query server listens.")
-    metrics_address: str = Field("", description="Where Prometheus metrics are served; empty: nowhere.")
+    query_address: Address = Field("127.0.0.1:50052", description="Where the query server listens.")
+    metrics_address: MetricsAddress = Field("", description="Where Prometheus metrics are served; empty: nowhere.")
     tls_certificate: Path | None = Field(None, description="PEM chain of the servers; with tls_key turns TLS on.")
     tls_key: Path | None = Field(None, description="PEM key of the servers.")
     tls_client_ca: Path | None = Field(

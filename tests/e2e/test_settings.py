@@ -54,6 +54,7 @@ def test_secrets_are_masked_wherever_they_come_from(erx: Erx, tmp_path: Path) ->
         ('store = "paper"', "store", "'embedded'"),
         ('drain_seconds = "soon"', "drain_seconds", "valid number"),
         ("calls_max = ", "erx.toml", "Invalid value"),
+        ('metrics_address = "9100"', "metrics_address", "HOST:PORT"),
     ],
 )
 def test_a_bad_setting_is_named_with_its_rule(erx: Erx, tmp_path: Path, text: str, field: str, rule: str) -> None:
@@ -86,6 +87,24 @@ def test_an_unknown_profile_is_refused_before_anything_is_served(erx: Erx, tmp_p
     assert ended.code in (1, 2)
     assert "profile: 'mars' is none of us" in ended.errors
     assert "ready" not in ended.output
+
+
+def test_a_certificate_that_is_not_there_is_named(erx: Erx, tmp_path: Path) -> None:
+    words = ("--tls-certificate", tmp_path / "none.pem", "--tls-key", tmp_path / "none.key")
+    ended = erx.run("serve", "query", "--data", tmp_path / "data", *words, *FREE_PORTS)
+    assert ended.code == 1
+    assert "none.key" in ended.errors.splitlines()[-1]
+    assert "Traceback" not in ended.errors
+
+
+def test_a_port_of_metrics_that_is_taken_is_named(erx: Erx, tmp_path: Path) -> None:
+    with socket.socket() as taken:
+        taken.bind(("127.0.0.1", 0))
+        taken.listen()
+        address = f"127.0.0.1:{taken.getsockname()[1]}"
+        ended = erx.run("serve", "query", "--data", tmp_path / "data", "--metrics-address", address, *FREE_PORTS)
+    assert ended.code == 1
+    assert f"metrics_address: {address}: " in one_line(ended)
 
 
 def test_a_port_that_is_taken_is_named(erx: Erx, tmp_path: Path) -> None:

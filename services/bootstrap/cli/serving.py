@@ -63,7 +63,10 @@ async def run(settings: Settings, names: list[str], stop: asyncio.Event | None =
     process = Process(settings, stores, metrics, failed=stop, said=say)
     try:
         if settings.metrics_address:
-            port = metrics.serve(settings.metrics_address)
+            try:
+                port = metrics.serve(settings.metrics_address)
+            except OSError as error:
+                raise SettingsError(f"metrics_address: {settings.metrics_address}: {error.strerror}") from error
             say(f"metrics on {settings.metrics_address.rpartition(':')[0]}:{port}")
         structlog.get_logger().info("starting", roles=names, store=settings.store, data=str(settings.data_dir))
         with collector.relaxed():

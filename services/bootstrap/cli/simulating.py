@@ -33,6 +33,9 @@ def simulate(
     if mutation and mutation not in MUTATIONS:
         typer.secho(f"mutation: {mutation!r} is none of {', '.join(MUTATIONS)}", err=True, fg="red")
         raise typer.Exit(2)
+    if history is not None and not history.absolute().parent.is_dir():
+        typer.secho(f"history: {history.parent} is no folder", err=True, fg="red")
+        raise typer.Exit(2)
     first = secrets.randbelow(SEEDS_MAX) if seed is None else seed
     seeds = itertools.islice(itertools.count(first), schedules)
     if trace:

@@ -101,6 +101,11 @@ def test_the_health_checks_are_programs_that_python_accepts(compose: dict[str, A
         compile(program, role, "exec")
 
 
+def test_the_image_is_built_on_a_named_python_and_system() -> None:
+    (base,) = re.findall(r"^FROM (\S+)$", (ROOT / "services/Dockerfile").read_text(), re.MULTILINE)
+    assert re.fullmatch(r"python:3\.\d+(\.\d+)?-slim-[a-z]+", base)
+
+
 def test_the_image_takes_what_it_copies_from_the_checkout() -> None:
     text = (ROOT / "services/Dockerfile").read_text()
     sources = [word for line in re.findall(r"^COPY (.+) \S+$", text, re.MULTILINE) for word in line.split()]

@@ -52,6 +52,14 @@ def test_a_folder_with_other_things_is_neither_used_nor_removed(tmp_path: Path) 
     assert letter.read_text() == "dear"
 
 
+def test_a_place_where_no_folder_can_be_is_told_and_not_tried_for_ever(tmp_path: Path) -> None:
+    (tmp_path / "dangling").symlink_to(tmp_path / "nowhere" / "at all")
+    (tmp_path / "nowhere").write_text("a file")
+    for place in ("dangling", "nowhere/below"):
+        with pytest.raises((LocalStackError, OSError)), state.locked(tmp_path / place):
+            pass
+
+
 def test_taking_down_what_never_was_is_no_error(tmp_path: Path) -> None:
     Stack(tmp_path / "absent").down()
     (tmp_path / "empty").mkdir()
