@@ -8,7 +8,7 @@ from eventkernel.ids import StreamId
 from eventkernel.ports import StoredRow
 from eventkernel.ports.row_source import current_row
 from eventkernel_grpc.call import CallContext
-from prescriptions.queries.consistency import Demand, answering, demand_of, shown
+from prescriptions.queries.consistency import Demand, answering, demand_of, shown, waited
 from prescriptions.queries.restricted import viewer_in
 from prescriptions.queries.sources import Sources
 from prescriptions.streams import stream_of
@@ -24,6 +24,9 @@ async def fetch_prescription(
     own = {stream: request.min_version} if request.HasField("min_version") else {}
     demand = demand_of(call, request, own)
     found = await _at_once(sources, call, demand, stream)
+    if found is None and not demand.overlays:
+        await waited(sources, PRESCRIPTION_VIEW, call, demand)
+        found = await _at_once(sources, call, demand, stream) if demand.wanted else None
     if found is None:
         async with answering(sources, PRESCRIPTION_VIEW, call, demand) as (reading, made):
             row = await reading.get(PRESCRIPTION_VIEW, call.tenant, (stream.id,))
