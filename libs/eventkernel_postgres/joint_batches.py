@@ -1,7 +1,7 @@
-"""Several views in one statement: their checkpoints, which are the same rows for all of them, and then their own rows.
+"""Several views in one statement: their checkpoints, the same rows for all of them, and then the rows that streams own.
 
-A statement's parts are run in the order in which its last line names them, so that locks are taken view by view, and within
-a view in the order of the arrays.
+Checkpoints are locked view by view, in the order in which the statement's last line names them, and within a view in the order
+of the arrays. Owned rows need no order: whoever writes them holds their stream's checkpoint.
 """
 
 # ruff: noqa: S608 - made of statements whose names are quoted

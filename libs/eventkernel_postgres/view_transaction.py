@@ -80,7 +80,7 @@ class PostgresViewTransaction:
         self._count(batches.tables.view.table, steps)
 
     async def advance(self, joint: Sequence[JointChange]) -> None:
-        """Three statements or four for all views: the checkpoints, then the rows with a look at the lanes, then sums of zero.
+        """A few statements for all views: the checkpoints, then the rows that streams own with a look at the lanes, then sums.
 
         Lanes change under the locks of checkpoints alone, so that a look which begins behind these sees what there is.
         """
@@ -117,25 +117,23 @@ class PostgresViewTransaction:
                 raise Divergence(first.stream.key, version=first.from_version, expected=expected, actual=str(count))
 
     async def _rows(self, change: JointChange) -> None:
-        parts: list[Statement] = []
-        last: list[Statement] = []
+        owned: list[Statement] = []
+        sums: list[Statement] = []
         tables = []
         for view, steps in change.steps:
             batches = await self._of(view)
             tables.append(batches.tables.view.table)
             if view.kind is TableKind.OWNED:
-                parts += _owned(batches, steps)
+                owned += _owned(batches, steps)
             else:
-                put, touched = _summed_rows(batches, steps)
-                parts += batches.upsert.of(put)
-                last += batches.delete.of(touched)
+                sums += _summed(batches, steps)
             self._count(batches.tables.view.table, steps)
         streams = [step.stream for step in change.steps[0][1]]
-        statement = put_rows(tables, streams, parts)
+        statement = put_rows(tables, streams, owned)
         [[waits]] = await self._session.fetch(statement.text, statement.parameters)
         if waits:
             check_lanes(change.steps[0][0], streams[:1])
-        await self._session.run(last)
+        await self._session.run(sums)
 
     async def parked(
         self, view: View[Any, Any], streams: Sequence[StreamId]
@@ -190,18 +188,11 @@ def _owned(batches: ViewBatches, steps: Sequence[StreamChange]) -> list[Statemen
 
 def _summed(batches: ViewBatches, steps: Sequence[StreamChange]) -> list[Statement]:
     """Add to the sums, then remove the rows that came to zero, from either side."""
-    put, touched = _summed_rows(batches, steps)
-    return [*batches.upsert.of(put), *batches.delete.of(touched)]
-
-
-def _summed_rows(
-    batches: ViewBatches, steps: Sequence[StreamChange]
-) -> tuple[list[tuple[Any, ...]], list[tuple[Any, ...]]]:
-    """What is added, in the order of the keys, and the keys."""
     changes = ((step.stream.tenant, change) for step in steps for change in step.changes)
     moved = sorted(deltas(batches.tables.view, changes).items())
     put = [batches.tables.summed_parameters(tenant, key, sums) for (tenant, key), sums in moved]
-    return put, [batches.tables.key_parameters(*place) for place, _ in moved]
+    touched = [batches.tables.key_parameters(*place) for place, _ in moved]
+    return [*batches.upsert.of(put), *batches.delete.of(touched)]
 
 
 if TYPE_CHECKING:
