@@ -166,7 +166,7 @@ class Overloaded(KernelError):
     retriable = True
 
     def __init__(self, limit: str, *, at: float, retry_after_seconds: float = 0.1) -> None:
-        super().__init__(f"{limit} is full ({at:g}); retry in {retry_after_seconds:g} s")
+        super().__init__(f"{limit} has reached its limit of {at:g}; retry in {retry_after_seconds:g} s")
         self.limit = limit
         self.at = at
         self.retry_after_seconds = retry_after_seconds

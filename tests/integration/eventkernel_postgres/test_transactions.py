@@ -193,7 +193,7 @@ async def test_a_table_that_was_dropped_is_a_mismatch(views: ViewsUnderTest, sql
 async def test_more_readings_than_there_may_be_are_told_so(settings: PostgresSettings) -> None:
     store = await PostgresViewStore.open(replace(settings, readers_max=1, connect_seconds=0.1))
     async with store.reading():
-        with pytest.raises(Overloaded, match=r"postgres readings is full \(1\)"):
+        with pytest.raises(Overloaded, match="postgres readings has reached its limit of 1;"):
             async with store.reading():
                 pass
     assert await store.status([]) == []
