@@ -7,7 +7,7 @@ merge 40,900 / 20,600 / 560, arrays 37,700 / 26,500 / 1,380. Arrays are near the
 
 # ruff: noqa: S608 - made of statements whose names are quoted
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -16,12 +16,10 @@ from eventkernel.sql import Statement
 from eventkernel.sql_dialect import POSTGRES, Conversion, plain_text
 from eventkernel.sql_tables import CHECKPOINT_COLUMNS, RowsStatement, ViewTables, view_tables
 from eventkernel.view import ColumnType, TableKind, View
-from eventkernel_postgres.arrays import BytesArray, TextArray
 from eventkernel_postgres.errors import STORE
 
 ROWS_MAX = 5_000
 PLAIN = frozenset({str, type(None)})
-QUICK: Mapping[ColumnType, type[list[Any]]] = {ColumnType.TEXT: TextArray, ColumnType.BYTES: BytesArray}
 NO_GENERATIONS: Mapping[str, int] = {}
 
 ARRAYS = {
@@ -35,15 +33,9 @@ ARRAYS = {
 }
 
 
-def arrays(types: Sequence[ColumnType], rows: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
-    """One array a column, as ``unnest`` of these types takes them."""
-    columns = zip(*rows, strict=True)
-    return in_arrays(types, columns) if types else tuple(map(list, columns))
-
-
-def in_arrays(types: Sequence[ColumnType], columns: Iterable[Iterable[Any]]) -> tuple[Any, ...]:
-    """The same for columns."""
-    return tuple(QUICK.get(kind, list)(column) for kind, column in zip(types, columns, strict=True))
+def arrays(rows: Sequence[Sequence[Any]]) -> tuple[list[Any], ...]:
+    """One array a column, as ``unnest`` takes them."""
+    return tuple(map(list, zip(*rows, strict=True)))
 
 
 def converted(convert: Conversion | None, values: list[Any]) -> list[Any]:
@@ -60,25 +52,19 @@ def unnest(types: Sequence[ColumnType]) -> str:
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """A statement over any number of rows. Where their types are told, texts and bytes are written quickly."""
+    """A statement over any number of rows."""
 
     text: str
-    types: Sequence[ColumnType] = ()
 
     def of(self, rows: Sequence[Sequence[Any]]) -> Iterator[Statement]:
         """Nothing for no rows; several statements when there are more than ``ROWS_MAX``."""
         for at in range(0, len(rows), ROWS_MAX):
-            yield Statement(self.text, self.arrays_of(rows[at : at + ROWS_MAX]))
+            yield Statement(self.text, arrays(rows[at : at + ROWS_MAX]))
 
     def of_columns(self, columns: Sequence[list[Any]]) -> Iterator[Statement]:
         """The same for rows that are given by column."""
         for at in range(0, len(columns[0]), ROWS_MAX):
-            some = (column[at : at + ROWS_MAX] for column in columns)
-            yield Statement(self.text, in_arrays(self.types, some))
-
-    def arrays_of(self, rows: Sequence[Sequence[Any]]) -> tuple[Any, ...]:
-        """The parameters for these rows, of which there is one at least."""
-        return arrays(self.types, rows)
+            yield Statement(self.text, tuple(column[at : at + ROWS_MAX] for column in columns))
 
 
 @dataclass(frozen=True, slots=True)
@@ -146,7 +132,7 @@ def view_batches(view: View[Any, Any]) -> ViewBatches:
 
 
 def _batch(statement: RowsStatement, types: Sequence[ColumnType]) -> Batch:
-    return Batch(_with_rows(statement, f"SELECT * FROM {unnest(types)}"), types)
+    return Batch(_with_rows(statement, f"SELECT * FROM {unnest(types)}"))
 
 
 def _with_rows(statement: RowsStatement, rows: str) -> str:

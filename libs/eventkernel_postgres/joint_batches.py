@@ -36,7 +36,7 @@ def lock_marked(tables: Sequence[str], marks: Sequence[tuple[StreamId, Checkpoin
         (stream.tenant, stream.name, mark.version, None if mark.event_id is None else mark.event_id.bytes, mark.digest)
         for stream, mark in marks
     ]
-    return Statement(_lock_text(tuple(tables)), arrays(_MARK, rows))
+    return Statement(_lock_text(tuple(tables)), arrays(rows))
 
 
 def put_checkpoints(tables: Sequence[str], steps: Sequence[StreamChange], *, new: bool) -> Statement:
@@ -45,12 +45,12 @@ def put_checkpoints(tables: Sequence[str], steps: Sequence[StreamChange], *, new
     ``new``: those that nothing was folded into, and others are left as they are. Otherwise they are known and locked.
     """
     rows = [checkpoint_row(step.stream, step.checkpoint) for step in steps]
-    return Statement(_put_text(tuple(tables), new), arrays(_CHECKPOINT, rows))
+    return Statement(_put_text(tuple(tables), new), arrays(rows))
 
 
 def put_rows(tables: Sequence[str], streams: Sequence[StreamId], parts: Sequence[Statement]) -> Statement:
     """Runs all of the statements as one, and gives whether any of the streams waits in a lane of the tables."""
-    names = arrays([ColumnType.TEXT, ColumnType.TEXT], [(stream.tenant, stream.name) for stream in streams])
+    names = arrays([(stream.tenant, stream.name) for stream in streams])
     parameters = chain.from_iterable(part.parameters for part in parts)
     return Statement(_rows_text(tuple(part.text for part in parts)), (*parameters, list(tables), *names))
 

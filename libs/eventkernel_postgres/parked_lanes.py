@@ -18,12 +18,10 @@ SELECT_PARKED = (
     "SELECT tenant, stream, version, event_id, type, schema_version, data, meta, error, parked_at FROM view_parked"
     " WHERE view = %s AND tenant = %s AND stream = ANY(%s) ORDER BY stream, version"
 )
-PARKED_TYPES = [kind for _, kind, _ in PARKED_COLUMNS]
 INSERT_PARKED = Batch(
     "INSERT INTO view_parked (view, tenant, stream, version, event_id, type, schema_version, data, meta, error, parked_at)"
-    f" SELECT * FROM {unnest(PARKED_TYPES)}"
-    " ON CONFLICT (view, tenant, stream, version) DO NOTHING",
-    PARKED_TYPES,
+    f" SELECT * FROM {unnest([kind for _, kind, _ in PARKED_COLUMNS])}"
+    " ON CONFLICT (view, tenant, stream, version) DO NOTHING"
 )
 DELETE_PARKED = "DELETE FROM view_parked WHERE view = %s AND tenant = %s AND stream = %s AND version <= %s"
 

@@ -18,7 +18,6 @@ from psycopg.conninfo import make_conninfo
 from psycopg.pq import TransactionStatus
 
 from eventkernel.errors import Overloaded, StoreUnavailable
-from eventkernel_postgres.arrays import register
 from eventkernel_postgres.errors import STORE, translating
 from eventkernel_postgres.settings import PostgresSettings
 
@@ -162,7 +161,6 @@ async def connect(settings: PostgresSettings) -> Connection:
     """A new connection, in autocommit mode: transactions are begun by statements of ours."""
     connection = await psycopg.AsyncConnection.connect(make_conninfo(**settings.parameters()), autocommit=True)
     connection.prepared_max = PREPARED_MAX
-    register(connection)
     return connection
 
 
