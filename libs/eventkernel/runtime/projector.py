@@ -276,7 +276,8 @@ class Projector(Generic[E]):
             if _will_pass(error):
                 raise
             marks.hit("projector: the store was not where it was thought to be")
-            self._states.clear()
+            for group in folded:
+                self._states.forget(group.group.first, group.reached)
             return False
         for group in folded:
             self._states.keep(group.group.first, group.reached)

@@ -5,7 +5,7 @@ Views that fold alike have one entry a stream.
 """
 
 from collections import OrderedDict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from eventkernel.ids import StreamId
@@ -47,6 +47,11 @@ class ViewStates:
             self._kept.move_to_end(place)
         while len(self._kept) > self._max:
             self._kept.popitem(last=False)
+
+    def forget(self, view: View[Any, Any], streams: Iterable[StreamId]) -> None:
+        """Where these stand is not known any more."""
+        for stream in streams:
+            self._kept.pop((view.table, stream), None)
 
     def clear(self) -> None:
         """Forget everything."""

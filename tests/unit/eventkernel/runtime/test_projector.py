@@ -8,7 +8,7 @@ import pytest
 
 from eventkernel.errors import KernelError, StoreMismatch, StoreUnavailable, UpcastFailed
 from eventkernel.filters import Query
-from eventkernel.ports import BusMessage
+from eventkernel.ports import BusMessage, ParkedEvent
 from eventkernel.runtime.cloudevents import to_message
 from eventkernel.runtime.parked_lanes import drop_parked, retry_parked
 from eventkernel.testing.counter import (
@@ -411,6 +411,23 @@ async def test_a_store_that_another_has_moved_meanwhile_decides(world: Any) -> N
     await drain(projector)
     assert ("applied", "counter_view", 0, 6) in seen.told
     assert await rows(world.views) == await folded(world)
+
+
+async def test_a_stream_that_waits_in_a_lane_costs_the_others_nothing_that_is_known_of_them(world: Any) -> None:
+    poison, other = await write(world, 1), await write(world, 5)
+    await put(world, *world.stored(poison), *world.stored(other))
+    projector = world.projector()
+    await drain(projector)
+    for stream in (poison, other):
+        await write(world, 2, stream=stream)
+    async with world.views.transaction() as transaction:
+        await transaction.park(COUNTER_VIEW, [ParkedEvent(world.stored(poison)[2], "by hand", SystemClock().now())])
+    await put(world, world.stored(poison)[2], world.stored(other)[2])
+    await drain(projector)
+    assert projector._states.known(COUNTER_VIEW, poison) is None
+    assert projector._states.known(COUNTER_VIEW, other)[0].version == 3
+    assert await version_of(world.views, poison) == 2
+    assert await version_of(world.views, poison, COUNTER_SUMS) == 3
 
 
 async def test_views_that_fold_alike_are_folded_once(world: Any) -> None:
