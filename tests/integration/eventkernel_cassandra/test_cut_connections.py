@@ -10,6 +10,7 @@ import pytest
 from cassandra.policies import RetryPolicy
 
 from eventkernel.errors import StoreUnavailable
+from eventkernel.ids import StreamId
 from eventkernel.ports.event_store import Appended
 from eventkernel.testing.contracts.journal import append, fill, new_entry, new_stream
 from eventkernel_cassandra import driver_session
@@ -29,7 +30,7 @@ class Wire:
         self._settings = settings
         self._pumps: set[asyncio.Task[None]] = set()
         self._server: asyncio.Server | None = None
-        self._cut = asyncio.Event()
+        self._cut: bytes | None = None
         self.was_cut = asyncio.Event()
 
     async def open(self) -> ConnectionSettings:
@@ -37,9 +38,9 @@ class Wire:
         self._server = await asyncio.start_server(self._serve, "127.0.0.1", 0)
         return replace(self._settings, port=self._server.sockets[0].getsockname()[1])
 
-    def cut_next_reply(self) -> None:
-        """Take the next bytes of the server for the reply to cut off."""
-        self._cut.set()
+    def cut_next_reply_about(self, stream: StreamId) -> None:
+        """Cut the connection that next carries a request about this stream, in the place of the server's next bytes on it."""
+        self._cut = stream.key.encode()
 
     async def close(self) -> None:
         assert self._server is not None
@@ -53,25 +54,28 @@ class Wire:
         inner_reader, inner_writer = await asyncio.open_connection(
             self._settings.contact_points[0], self._settings.port
         )
-        writers = (inner_writer, writer)
-        self._pumps.add(asyncio.create_task(self._pump(reader, inner_writer, writers, replies=False)))
-        self._pumps.add(asyncio.create_task(self._pump(inner_reader, writer, writers, replies=True)))
+        writers, asked = (inner_writer, writer), asyncio.Event()
+        self._pumps.add(asyncio.create_task(self._pump(reader, inner_writer, writers, asked, replies=False)))
+        self._pumps.add(asyncio.create_task(self._pump(inner_reader, writer, writers, asked, replies=True)))
 
     async def _pump(
         self,
         reader: asyncio.StreamReader,
         writer: asyncio.StreamWriter,
         both: tuple[asyncio.StreamWriter, asyncio.StreamWriter],
+        asked: asyncio.Event,
         *,
         replies: bool,
     ) -> None:
         try:
             with suppress(OSError):
                 while data := await reader.read(65536):
-                    if replies and self._cut.is_set():
-                        self._cut.clear()
+                    if replies and asked.is_set():
                         self.was_cut.set()
                         return
+                    if not replies and self._cut is not None and self._cut in data:
+                        self._cut = None
+                        asked.set()
                     writer.write(data)
                     await writer.drain()
         finally:
@@ -107,7 +111,7 @@ async def test_an_append_whose_reply_is_cut_off_is_found_to_be_stored_and_stored
     position = (await store.load(stream)).position
     entry = new_entry(stream)
     position = await append(store, stream, position, new_entry(stream))
-    wire.cut_next_reply()
+    wire.cut_next_reply_about(stream)
     outcome = await store.append(stream, position, [entry])
     assert wire.was_cut.is_set()
     assert isinstance(outcome, Appended)
@@ -123,7 +127,7 @@ async def test_a_session_says_of_a_cut_off_reply_that_it_does_not_know(
     session, store = await open_store(wire, driver, keyspace, layout)
     statements, stream = statements_of(keyspace), new_stream()
     await session.apply(statements.pass_by, [2, stream.key, 0, None])
-    wire.cut_next_reply()
+    wire.cut_next_reply_about(stream)
     with pytest.raises(InDoubt):
         await session.apply(statements.pass_by, [4, stream.key, 0, 2])
     await store.close()
@@ -137,7 +141,7 @@ async def test_the_drivers_default_retry_policy_takes_a_stored_append_for_one_th
     stream = new_stream()
     await fill(store, stream, 1)
     position = await append(store, stream, (await store.load(stream)).position, new_entry(stream))
-    wire.cut_next_reply()
+    wire.cut_next_reply_about(stream)
     with pytest.raises(StoreUnavailable):
         await store.append(stream, position, [new_entry(stream)])
     healthy = CassandraEventStore(
