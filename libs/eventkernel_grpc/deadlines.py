@@ -20,6 +20,11 @@ REPLY_SECONDS_MAX = 0.25
 _ENDED_MAX = 1_000
 
 
+def reply_seconds(remaining_seconds: float) -> float:
+    """How much of the time that is left the way back gets."""
+    return min(REPLY_SECONDS_MAX, REPLY_SHARE * remaining_seconds)
+
+
 @dataclass(slots=True)
 class _Running:
     """A call under way; without a task once it has ended."""

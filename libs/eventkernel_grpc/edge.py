@@ -20,7 +20,7 @@ from google.protobuf.message import DecodeError, Message
 from eventkernel_grpc import metadata
 from eventkernel_grpc.admission import Admission
 from eventkernel_grpc.call import CallContext, enter_call
-from eventkernel_grpc.deadlines import REPLY_SECONDS_MAX, REPLY_SHARE, Deadlines
+from eventkernel_grpc.deadlines import Deadlines, reply_seconds
 from eventkernel_grpc.draining import Draining
 from eventkernel_grpc.error_table import row_of
 from eventkernel_grpc.errors import DeadlinePassed, MethodUnknown, OutcomeNotKnown, RequestInvalid, Violation
@@ -98,7 +98,7 @@ class Edge:
         at the deadline itself the caller would learn neither that a retry is safe nor when to try.
         """
         if remaining is not None:
-            remaining -= min(REPLY_SECONDS_MAX, REPLY_SHARE * remaining)
+            remaining -= reply_seconds(remaining)
         try:
             return await self.deadlines.within(reply, path, remaining)
         except DeadlinePassed as error:

@@ -15,13 +15,12 @@ from eventkernel.runtime.overlay import OverlayFull
 from eventkernel.runtime.overlay_reading import OverlaidReading
 from eventkernel.view import View
 from eventkernel_grpc.call import CallContext
+from eventkernel_grpc.deadlines import reply_seconds
 from eventkernel_grpc.tokens import encode_token
 from prescriptions.queries.restricted import restricted
 from prescriptions.queries.sources import Sources, streams_seen
 from prescriptions.streams import CONTEXT
 
-REPLY_SECONDS: Final = 0.05
-"""Kept of the deadline for the way back, so that the caller hears why the time was not enough."""
 WAIT_SECONDS: Final = 10.0
 """How long to wait for a caller who set no deadline."""
 
@@ -73,7 +72,7 @@ async def waited(sources: Sources, view: View[Any, Any], call: CallContext, dema
     """Return when the view has what is demanded; ``TokenNotReached`` shortly before the deadline."""
     if not demand.waits or not demand.wanted:
         return
-    left = call.remaining_seconds(reserve_seconds=REPLY_SECONDS)
+    left = _left(call)
     await wait_for(
         sources.views,
         view,
@@ -82,6 +81,12 @@ async def waited(sources: Sources, view: View[Any, Any], call: CallContext, dema
         deadline_seconds=WAIT_SECONDS if left is None else left,
         progress=sources.progress,
     )
+
+
+def _left(call: CallContext) -> float | None:
+    """How long a query may wait: less than the caller does, who is to hear why the time was not enough."""
+    left = call.remaining_seconds()
+    return None if left is None else left - reply_seconds(left)
 
 
 @asynccontextmanager
@@ -116,7 +121,7 @@ async def _overlaid(
     """A reading with what is pending folded onto it; None where the server keeps no overlay or too much is pending for it."""
     if sources.overlay is None:
         return None
-    left = call.remaining_seconds(reserve_seconds=REPLY_SECONDS)
+    left = _left(call)
     reading = sources.overlay.reading(view, demand.wanted, deadline_seconds=left)
     try:
         return await stack.enter_async_context(reading)
