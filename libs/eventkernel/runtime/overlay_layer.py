@@ -76,12 +76,17 @@ class Layer:
             row
             for rows in self.own_rows.values()
             for row in rows
-            if row.stream.tenant == query.tenant and self._counts(row) and matches(query.where, row.visible)
+            if row.stream.tenant == query.tenant and self._counts_alone(row) and matches(query.where, row.visible)
         ]
         if query.after is not None:
             own = [row for row in own if is_after(query.order, row.visible, query.after)]
         own.sort(key=lambda row: place_in(query.order, row.visible))
         return list(heapq.merge(shared, own, key=lambda row: place_in(query.order, row.visible)))[: query.limit]
+
+    def _counts_alone(self, row: OverlaidRow) -> bool:
+        """For own rows: not where the bus has brought the same version meanwhile, whose rows are among the shared ones."""
+        shared = self.rows.standings(row.stream.tenant).get(row.stream)
+        return self._counts(row) and (shared is None or shared.version < row.version)
 
     def _counts(self, row: OverlaidRow) -> bool:
         standing = self.standing(row.stream)

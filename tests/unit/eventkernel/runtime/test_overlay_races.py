@@ -4,6 +4,7 @@ from collections.abc import AsyncIterator, Awaitable, Callable
 from contextlib import asynccontextmanager
 from typing import Any
 
+from eventkernel.filters import Order, Query
 from eventkernel.runtime.consistency import ViewProgress
 from eventkernel.runtime.overlay import Overlay, OverlaySettings
 from eventkernel.runtime.overlay_tail import OverlayTail, OverlayTailSettings
@@ -63,12 +64,13 @@ class Side:
             clock=SystemClock(),
             settings=OverlayTailSettings(committed_seconds=0),
         )
+        self.cache = RowCache(decode)
         self.overlay: Overlay[Any] = Overlay(
             self.views,  # type: ignore[arg-type]
             self.tail,
             world.store,
             decode=decode,
-            cache=RowCache(decode),
+            cache=self.cache,
             clock=SystemClock(),
             progress=ViewProgress(),
             settings=OverlaySettings(bus_seconds=0),
@@ -87,6 +89,16 @@ class Side:
         await self.tail.catch_up()
         async with self.overlay.reading(COUNTER_VIEW, {}):
             pass
+
+    async def listed(self, stream: Any, version: int) -> list[int]:
+        """The totals of all rows, where something happens once the reading has begun."""
+        async with self.overlay.reading(COUNTER_VIEW, {stream: version}) as reading:
+            meanwhile, self.views.meanwhile = self.views.meanwhile, None
+            if meanwhile is not None:
+                await meanwhile()
+            rows = await reading.select(COUNTER_VIEW, Query(stream.tenant, order=Order(("id",)), limit=10))
+            assert await reading.count(COUNTER_VIEW, Query(stream.tenant)) == len(rows)
+        return [row.values["total"] for row in rows]
 
     async def total(self, stream: Any, version: int) -> int | None:
         async with self.overlay.reading(COUNTER_VIEW, {stream: version}) as reading:
@@ -113,3 +125,12 @@ async def test_a_row_that_was_pending_and_is_folded_further_meanwhile_is_still_f
 
     side.views.meanwhile = more
     assert await side.total(stream, 2) in (2, 5)
+
+
+async def test_a_stream_that_is_kept_and_comes_over_the_bus_meanwhile_is_listed_once(world: Any) -> None:
+    side, stream = Side(world), new_counter()
+    await side.tail.catch_up()
+    await side.write(stream, Open(), Add(2))
+    side.cache.appended(world.stored(stream))
+    side.views.meanwhile = side.read_bus
+    assert await side.listed(stream, 2) == [2]
