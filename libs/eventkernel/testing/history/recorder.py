@@ -1,13 +1,12 @@
 """Writing a history down while it happens: the call before it is made, the answer as soon as it is there."""
 
-import os
 import time
 from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 from itertools import count
 from pathlib import Path
 from typing import IO, Any
-from uuid import UUID
+from uuid import UUID, uuid4
 
 from eventkernel.ids import StreamId, event_id_of
 from eventkernel.testing.history.records import (
@@ -32,7 +31,9 @@ class Recorder:
         self.now = now
         self._facts: list[dict[str, Any]] = []
         self._file: IO[str] | None = file.open("a", encoding="utf-8") if file else None
-        self._names = (f"{os.getpid()}-{id(self):x}-{number}" for number in count())
+        # Histories of several recorders are loaded together, of processes and recorders that are gone as well.
+        name = uuid4()
+        self._names = (f"{name}-{number}" for number in count())
 
     def write(
         self,

@@ -45,3 +45,14 @@ def test_a_call_without_an_answer_is_unknown_and_a_line_that_was_cut_off_is_none
     assert [(write.outcome, write.returned_at) for write in history.writes] == [(Outcome.UNKNOWN, None)] * 2
     assert history.reads == []
     assert check(history) == []
+
+
+def test_operations_of_recorders_that_lived_one_after_the_other_have_names_of_their_own() -> None:
+    stream = new_counter()
+    names = set()
+    for _ in range(50):  # Each may stand where the one before it stood in memory.
+        recorder = Recorder()
+        recorder.read(stream)
+        names |= {read.operation for read in recorder.history().reads}
+        del recorder
+    assert len(names) == 50
