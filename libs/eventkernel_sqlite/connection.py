@@ -39,6 +39,7 @@ class Schema:
 def open_writer(path: Path, schema: Schema) -> sqlite3.Connection:
     """Open for writing, creating and migrating as needed; any number of processes may do so at once.
 
+    A file that is as it should be is opened without waiting for whoever writes to it.
     The connection is in autocommit mode (``BEGIN`` is explicit) and may be used from any thread, one at a time.
     ``synchronous=FULL`` makes every COMMIT wait for the WAL's fsync: what was acknowledged survives a crash of the machine.
     """
@@ -116,12 +117,13 @@ def _until_not_busy(connection: sqlite3.Connection, schema: Schema) -> None:
 
 def _prepare(connection: sqlite3.Connection, schema: Schema) -> None:
     with _transaction(connection, "BEGIN"):
-        _check(connection, schema)
+        applied = _check(connection, schema)
     connection.execute("PRAGMA journal_mode = WAL")
     connection.execute("PRAGMA synchronous = FULL")
+    if applied == len(schema.migrations):
+        return
     with _transaction(connection, "BEGIN IMMEDIATE"):
-        _check(connection, schema)
-        _migrate(connection, schema)
+        _migrate(connection, schema, _check(connection, schema))
 
 
 @contextmanager
@@ -134,7 +136,8 @@ def _transaction(connection: sqlite3.Connection, begin: str) -> Iterator[None]:
         connection.rollback()
 
 
-def _check(connection: sqlite3.Connection, schema: Schema) -> None:
+def _check(connection: sqlite3.Connection, schema: Schema) -> int:
+    """The number of migrations that the file has had."""
     kind = _pragma(connection, "application_id")
     applied = _pragma(connection, "user_version")
     tables = connection.execute("SELECT count(*) FROM sqlite_master").fetchone()[0]
@@ -146,10 +149,10 @@ def _check(connection: sqlite3.Connection, schema: Schema) -> None:
             expected=f"at most {len(schema.migrations)} migrations",
             actual=f"{applied}, by a newer program",
         )
+    return applied
 
 
-def _migrate(connection: sqlite3.Connection, schema: Schema) -> None:
-    applied = _pragma(connection, "user_version")
+def _migrate(connection: sqlite3.Connection, schema: Schema, applied: int) -> None:
     for statements in schema.migrations[applied:]:
         for statement in statements:
             connection.execute(statement)

@@ -6,6 +6,7 @@ from pathlib import Path
 import pytest
 
 from eventkernel.errors import StoreMismatch, StoreUnavailable
+from eventkernel_sqlite import connection as connection_module
 from eventkernel_sqlite.connection import Schema, open_reader, open_writer, primary_code, translated
 from eventkernel_sqlite.database import Database
 
@@ -81,6 +82,17 @@ async def test_many_openings_of_a_new_file_at_once_all_succeed(tmp_path: Path) -
     for connection in opened:
         assert connection.execute("SELECT count(*) FROM a").fetchone() == (1,)
         connection.close()
+
+
+def test_a_file_that_is_as_it_should_be_is_opened_while_somebody_writes(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(connection_module, "BUSY_TIMEOUT_SECONDS", 0.0)
+    monkeypatch.setattr(connection_module, "OPEN_ATTEMPTS_MAX", 1)
+    first = open_writer(tmp_path / "x.db", ONE)
+    first.execute("BEGIN IMMEDIATE")
+    open_writer(tmp_path / "x.db", ONE).close()
+    first.close()
 
 
 def test_a_reader_cannot_write(tmp_path: Path) -> None:
