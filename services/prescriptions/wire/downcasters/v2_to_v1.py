@@ -7,6 +7,7 @@ from erx.prescriptions.events.v1 import lifecycle_pb2 as l1
 from erx.prescriptions.events.v2 import lifecycle_pb2 as l2
 from erx.prescriptions.events.v2 import values_pb2 as v2
 from eventkernel.downcasting import DownStep
+from prescriptions.wire.optional import given
 
 INT32: Final = range(-(2**31), 2**31)
 
@@ -31,7 +32,7 @@ def issued(m: l2.PrescriptionIssued) -> l1.PrescriptionIssued:
     """The last day as a text."""
     day = m.expires_on
     text = f"{day.year:04}-{day.month:02}-{day.day:02}" if m.HasField("expires_on") else m.expires_original
-    return l1.PrescriptionIssued(issued_at=_set(m, "issued_at"), expires=text)
+    return l1.PrescriptionIssued(issued_at=given(m, "issued_at"), expires=text)
 
 
 def _filled(m: Any, *, partial: bool) -> d1.PrescriptionFilled:
@@ -42,8 +43,8 @@ def _filled(m: Any, *, partial: bool) -> d1.PrescriptionFilled:
         quantity=_number(m.quantity),
         partial=partial,
         lot=m.lot,
-        pharmacist=_set(m, "pharmacist"),
-        filled_at=_set(m, "handed_over_at"),
+        pharmacist=given(m, "pharmacist"),
+        filled_at=given(m, "handed_over_at"),
         substituted=m.substituted,
     )
 
@@ -61,10 +62,6 @@ def _pharmacy(m: v2.PharmacyRef) -> str:
     return m.ncpdp_id or m.name
 
 
-def _set(m: Any, field: str) -> Any:
-    return getattr(m, field) if m.HasField(field) else None
-
-
 STEPS: Final = (
     DownStep("PrescriptionCreated", 2, created),
     DownStep(
@@ -76,7 +73,7 @@ STEPS: Final = (
             algorithm=m.algorithm,
             certificate_id=m.certificate_id,
             factors=m.factors,
-            signed_at=_set(m, "signed_at"),
+            signed_at=given(m, "signed_at"),
         ),
     ),
     DownStep("PrescriptionIssued", 2, issued),
@@ -84,7 +81,7 @@ STEPS: Final = (
         "PrescriptionClaimed",
         2,
         lambda m: d1.PrescriptionClaimed(
-            pharmacy=_pharmacy(m.pharmacy), claim_token_sha256=m.claim_token_sha256, claimed_at=_set(m, "claimed_at")
+            pharmacy=_pharmacy(m.pharmacy), claim_token_sha256=m.claim_token_sha256, claimed_at=given(m, "claimed_at")
         ),
     ),
     DownStep("PrescriptionReturned", 2, lambda m: d1.PrescriptionReturned(reason=m.reason.text)),
@@ -102,7 +99,7 @@ STEPS: Final = (
         "PrescriptionExpired",
         2,
         lambda m: l1.PrescriptionExpired(
-            expired_at=_set(m, "expired_at"), quantity_forfeited=_number(m.quantity_forfeited)
+            expired_at=given(m, "expired_at"), quantity_forfeited=_number(m.quantity_forfeited)
         ),
     ),
     DownStep("PrescriptionEnteredInError", 2, lambda m: l1.PrescriptionEnteredInError(reason=m.reason.text)),

@@ -16,6 +16,7 @@ from erx.prescriptions.events.v3 import lifecycle_pb2 as l3
 from erx.prescriptions.types.v1 import parties_pb2 as p
 from erx.prescriptions.types.v1 import values_pb2 as t
 from eventkernel.downcasting import DownStep
+from prescriptions.wire.optional import given
 from prescriptions.wire.upcasters.v2_to_v3 import NDC, NDC_AS_WRITTEN, REASONS_V2, UNITS_TO_V3
 
 _UNITS: Final[Mapping[tuple[str, str], int]] = {coded: unit for unit, coded in UNITS_TO_V3.items()}
@@ -31,7 +32,7 @@ def issued(m: l3.PrescriptionIssued) -> l2.PrescriptionIssued:
     """The last whole day, or what was said of it."""
     day = _last_day(m.expires_at) if m.HasField("expires_at") else None
     return l2.PrescriptionIssued(
-        issued_at=_set(m, "issued_at"),
+        issued_at=given(m, "issued_at"),
         expires_on=day,
         expires_original=m.expires_text,
         nominated=_pharmacy(m, "nominated"),
@@ -45,10 +46,10 @@ def dispensed(m: Any) -> dict[str, Any]:
         "pharmacy": _pharmacy(m, "pharmacy"),
         "product": _product(m.product),
         "quantity": _quantity(m.quantity),
-        "days_supply": _set(m, "days_supply"),
+        "days_supply": given(m, "days_supply"),
         "lot": m.lot,
-        "pharmacist": _set(m, "pharmacist"),
-        "handed_over_at": _set(m, "handed_over_at"),
+        "pharmacist": given(m, "pharmacist"),
+        "handed_over_at": given(m, "handed_over_at"),
         "partial_reason": m.partial_reason,
         "substituted": m.substituted,
     }
@@ -58,17 +59,17 @@ def _content(m: c3.PrescriptionContent) -> c2.PrescriptionContent:
     return c2.PrescriptionContent(
         group_id=m.group_id,
         patient=v2.Patient(patient_id=m.patient.patient_id),
-        prescriber=_set(m, "prescriber"),
+        prescriber=given(m, "prescriber"),
         medication=m.medication,
         medication_text=m.medication_text,
         schedule=m.schedule,
         quantity=_quantity(m.quantity),
-        days_supply=_set(m, "days_supply"),
+        days_supply=given(m, "days_supply"),
         refills_allowed=m.refills_allowed,
-        dosage=_set(m, "dosage"),
+        dosage=given(m, "dosage"),
         substitution=m.substitution,
-        reason=_set(m, "reason"),
-        earliest_fill=_set(m, "earliest_fill"),
+        reason=given(m, "reason"),
+        earliest_fill=given(m, "earliest_fill"),
         prior_prescription_id=m.prior_prescription_id,
         nominated=_pharmacy(m, "nominated"),
     )
@@ -114,10 +115,6 @@ def _last_day(ends: Timestamp) -> Date:
     return Date(year=day.year, month=day.month, day=day.day)
 
 
-def _set(m: Any, field: str) -> Any:
-    return getattr(m, field) if m.HasField(field) else None
-
-
 STEPS: Final = (
     DownStep("PrescriptionCreated", 3, lambda m: l2.PrescriptionCreated(**content(m))),
     DownStep("PrescriptionAmended", 3, lambda m: l2.PrescriptionAmended(**content(m), change_note=m.change_note)),
@@ -130,14 +127,14 @@ STEPS: Final = (
             algorithm=m.algorithm,
             certificate_id=m.certificate_id,
             factors=m.factors,
-            signed_at=_set(m, "signed_at"),
+            signed_at=given(m, "signed_at"),
         ),
     ),
     DownStep("PrescriptionIssued", 3, issued),
     DownStep(
         "PharmacyNominated",
         3,
-        lambda m: l2.PharmacyNominated(pharmacy=_pharmacy(m, "pharmacy"), nominated_by=_set(m, "nominated_by")),
+        lambda m: l2.PharmacyNominated(pharmacy=_pharmacy(m, "pharmacy"), nominated_by=given(m, "nominated_by")),
     ),
     DownStep(
         "PrescriptionClaimed",
@@ -145,7 +142,7 @@ STEPS: Final = (
         lambda m: d2.PrescriptionClaimed(
             pharmacy=_pharmacy(m, "pharmacy"),
             claim_token_sha256=m.claim_token_sha256,
-            claimed_at=_set(m, "claimed_at"),
+            claimed_at=given(m, "claimed_at"),
         ),
     ),
     DownStep("PrescriptionReturned", 3, lambda m: d2.PrescriptionReturned(reason=_reason(m))),
@@ -166,15 +163,17 @@ STEPS: Final = (
     DownStep(
         "PrescriptionCancelled",
         3,
-        lambda m: l2.PrescriptionCancelled(reason=_reason(m), requested_by=_set(m, "requested_by")),
+        lambda m: l2.PrescriptionCancelled(reason=_reason(m), requested_by=given(m, "requested_by")),
     ),
-    DownStep("PrescriptionSuspended", 3, lambda m: l2.PrescriptionSuspended(reason=_reason(m), until=_set(m, "until"))),
+    DownStep(
+        "PrescriptionSuspended", 3, lambda m: l2.PrescriptionSuspended(reason=_reason(m), until=given(m, "until"))
+    ),
     DownStep("PrescriptionResumed", 3, lambda m: l2.PrescriptionResumed(reason=_reason(m))),
     DownStep(
         "PrescriptionExpired",
         3,
         lambda m: l2.PrescriptionExpired(
-            expired_at=_set(m, "expired_at"), quantity_forfeited=_quantity(m.quantity_forfeited)
+            expired_at=given(m, "expired_at"), quantity_forfeited=_quantity(m.quantity_forfeited)
         ),
     ),
     DownStep("PrescriptionEnteredInError", 3, lambda m: l2.PrescriptionEnteredInError(reason=_reason(m))),

@@ -27,6 +27,7 @@ from erx.prescriptions.types.v1 import parties_pb2 as p
 from erx.prescriptions.types.v1 import values_pb2 as t
 from eventkernel.envelope import to_micros
 from eventkernel.upcasting import Step
+from prescriptions.wire.optional import given
 from prescriptions.wire.upcasters.fills import FILLS, Fills
 
 EXPIRY_ZONE: Final = UTC
@@ -70,7 +71,7 @@ def signed(m: l2.PrescriptionSigned) -> l3.PrescriptionSigned:
         algorithm=m.algorithm,
         certificate_id=m.certificate_id,
         factors=m.factors,
-        signed_at=_set(m, "signed_at"),
+        signed_at=given(m, "signed_at"),
     )
 
 
@@ -81,13 +82,13 @@ def issued(m: l2.PrescriptionIssued) -> l3.PrescriptionIssued:
         ends = _end_of(m.expires_on)
         text = "" if ends else f"{m.expires_on.year:04}-{m.expires_on.month:02}-{m.expires_on.day:02}"
     return l3.PrescriptionIssued(
-        issued_at=_set(m, "issued_at"), expires_at=ends, expires_text=text, nominated=_pharmacy_of(m, "nominated")
+        issued_at=given(m, "issued_at"), expires_at=ends, expires_text=text, nominated=_pharmacy_of(m, "nominated")
     )
 
 
 def nominated(m: l2.PharmacyNominated) -> l3.PharmacyNominated:
     """The pharmacy."""
-    return l3.PharmacyNominated(pharmacy=_pharmacy_of(m, "pharmacy"), nominated_by=_set(m, "nominated_by"))
+    return l3.PharmacyNominated(pharmacy=_pharmacy_of(m, "pharmacy"), nominated_by=given(m, "nominated_by"))
 
 
 def claimed(m: d2.PrescriptionClaimed, fills: Fills | None) -> d3.PrescriptionClaimed:
@@ -96,7 +97,7 @@ def claimed(m: d2.PrescriptionClaimed, fills: Fills | None) -> d3.PrescriptionCl
         pharmacy=_pharmacy_of(m, "pharmacy"),
         claim_token_sha256=m.claim_token_sha256,
         fill_number=None if fills is None else fills.done,
-        claimed_at=_set(m, "claimed_at"),
+        claimed_at=given(m, "claimed_at"),
     )
 
 
@@ -130,12 +131,12 @@ def dispense_reversed(m: d2.DispenseReversed) -> d3.DispenseReversed:
 
 def cancelled(m: l2.PrescriptionCancelled) -> l3.PrescriptionCancelled:
     """The reason."""
-    return l3.PrescriptionCancelled(reason=_reason_of(m), requested_by=_set(m, "requested_by"))
+    return l3.PrescriptionCancelled(reason=_reason_of(m), requested_by=given(m, "requested_by"))
 
 
 def suspended(m: l2.PrescriptionSuspended) -> l3.PrescriptionSuspended:
     """The reason."""
-    return l3.PrescriptionSuspended(reason=_reason_of(m), until=_set(m, "until"))
+    return l3.PrescriptionSuspended(reason=_reason_of(m), until=given(m, "until"))
 
 
 def resumed(m: l2.PrescriptionResumed) -> l3.PrescriptionResumed:
@@ -145,7 +146,7 @@ def resumed(m: l2.PrescriptionResumed) -> l3.PrescriptionResumed:
 
 def expired(m: l2.PrescriptionExpired) -> l3.PrescriptionExpired:
     """The quantity."""
-    return l3.PrescriptionExpired(expired_at=_set(m, "expired_at"), quantity_forfeited=_quantity(m.quantity_forfeited))
+    return l3.PrescriptionExpired(expired_at=given(m, "expired_at"), quantity_forfeited=_quantity(m.quantity_forfeited))
 
 
 def entered_in_error(m: l2.PrescriptionEnteredInError) -> l3.PrescriptionEnteredInError:
@@ -157,17 +158,17 @@ def _content(m: c2.PrescriptionContent) -> c3.PrescriptionContent:
     return c3.PrescriptionContent(
         group_id=m.group_id,
         patient=_patient(m.patient),
-        prescriber=_set(m, "prescriber"),
+        prescriber=given(m, "prescriber"),
         medication=m.medication,
         medication_text=m.medication_text,
         schedule=m.schedule,
         quantity=_quantity(m.quantity),
-        days_supply=_set(m, "days_supply"),
+        days_supply=given(m, "days_supply"),
         refills_allowed=m.refills_allowed,
-        dosage=_set(m, "dosage"),
+        dosage=given(m, "dosage"),
         substitution=m.substitution,
-        reason=_set(m, "reason"),
-        earliest_fill=_set(m, "earliest_fill"),
+        reason=given(m, "reason"),
+        earliest_fill=given(m, "earliest_fill"),
         prior_prescription_id=m.prior_prescription_id,
         nominated=_pharmacy_of(m, "nominated"),
     )
@@ -176,7 +177,7 @@ def _content(m: c2.PrescriptionContent) -> c3.PrescriptionContent:
 def _patient(m: v2.Patient) -> p.Patient:
     if not (m.name or m.birth_date_text or m.HasField("birth_date")):
         return p.Patient(patient_id=m.patient_id, reference_only=p.PatientReferenceOnly())
-    clear = p.ClearPatient(name=m.name, birth_date=_set(m, "birth_date"), birth_date_text=m.birth_date_text)
+    clear = p.ClearPatient(name=m.name, birth_date=given(m, "birth_date"), birth_date_text=m.birth_date_text)
     return p.Patient(patient_id=m.patient_id, clear=clear)
 
 
@@ -195,10 +196,10 @@ def _dispense(m: d2.MedicationPartiallyDispensed | d2.MedicationDispensed, fills
         "quantity": quantity,
         "quantity_dispensed_this_fill": of_fill,
         "refills_remaining": None if fills is None else fills.refills_remaining,
-        "days_supply": _set(m, "days_supply"),
+        "days_supply": given(m, "days_supply"),
         "lot": m.lot,
-        "pharmacist": _set(m, "pharmacist"),
-        "handed_over_at": _set(m, "handed_over_at"),
+        "pharmacist": given(m, "pharmacist"),
+        "handed_over_at": given(m, "handed_over_at"),
         "partial_reason": m.partial_reason,
         "substituted": m.substituted,
     }
@@ -242,10 +243,6 @@ def _end_of(day: Date) -> Timestamp | None:
     else:
         ends = to_micros(datetime.combine(last + timedelta(days=1), time(), EXPIRY_ZONE))
     return Timestamp(seconds=ends // 1_000_000, nanos=ends % 1_000_000 * 1_000)
-
-
-def _set(m: Any, field: str) -> Any:
-    return getattr(m, field) if m.HasField(field) else None
 
 
 STEPS: Final = (
