@@ -6,12 +6,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from bootstrap import collector
+from bootstrap.carriers import projector_over, relay_over
 from bootstrap.settings import Settings
-from bootstrap.stores import SOURCE, TOPIC, Stores, open_stores
-from eventkernel.runtime.projector import Projector, ProjectorSettings
-from eventkernel.runtime.relay import Relay, RelaySettings
+from bootstrap.stores import Stores, open_stores
+from eventkernel.runtime.projector import ProjectorSettings
+from eventkernel.runtime.relay import RelaySettings
 from prescriptions.views import VIEWS
-from prescriptions.wire.events import PrescriptionEventCodec, decode_recorded
 
 _COLUMNS = 12
 _BATCH = 1_000
@@ -50,18 +50,8 @@ async def measure(settings: Settings, events: int) -> CatchUp:
 
 
 async def _publish(settings: Settings, stores: Stores, events: int) -> float:
-    relay = Relay(
-        "bench",
-        stores.outbox,
-        stores.publisher,
-        tail=stores.tail,
-        leases=stores.leases,
-        clock=stores.clock,
-        topic=TOPIC,
-        source=SOURCE,
-        wire_name=PrescriptionEventCodec().wire_name,
-        settings=RelaySettings(shard_count=settings.shard_count, events_max=settings.relay_events_max),
-    )
+    pace = RelaySettings(shard_count=settings.shard_count, events_max=settings.relay_events_max)
+    relay = relay_over(stores, "bench", pace)
     published, started = 0, time.perf_counter()
     while moved := await relay.run_once():
         published += moved
@@ -74,15 +64,7 @@ async def _publish(settings: Settings, stores: Stores, events: int) -> float:
 
 async def _fold(settings: Settings, stores: Stores, events: int) -> float:
     await stores.views.prepare(VIEWS)
-    projector = Projector(
-        VIEWS,
-        stores.subscribe(),
-        stores.views,
-        journal=stores.events,
-        decode=decode_recorded,
-        clock=stores.clock,
-        settings=ProjectorSettings(records_max=settings.projector_records_max),
-    )
+    projector = projector_over(stores, ProjectorSettings(records_max=settings.projector_records_max))
     folded, started = 0, time.perf_counter()
     while folded < events:
         folded += await projector.run_once()

@@ -14,12 +14,13 @@ from uuid import uuid4
 from bootstrap import collector, logs
 from bootstrap.bench.meter import Meter, tell
 from bootstrap.bench.samples import many
+from bootstrap.carriers import projector_over, relay_over
 from bootstrap.settings import Settings, load
-from bootstrap.stores import SOURCE, TOPIC, Stores, open_stores
+from bootstrap.stores import Stores, open_stores
 from bootstrap.stores.stack import contact_points
 from eventkernel.ports import Appended, Position, StreamChange
 from eventkernel.ports.event_store import ENTRIES_MAX
-from eventkernel.runtime.projector import Projector, ProjectorSettings
+from eventkernel.runtime.projector import ProjectorSettings
 from eventkernel.runtime.relay import Relay, RelaySettings
 from eventkernel.runtime.repository import Repository
 from eventkernel.view import View
@@ -30,7 +31,6 @@ from prescriptions.command_service import prescription_type
 from prescriptions.domain.profiles import US
 from prescriptions.streams import stream_of
 from prescriptions.views import VIEWS
-from prescriptions.wire.events import PrescriptionEventCodec, decode_recorded
 
 SECONDS_MAX = 120.0
 OWNER = "bench"
@@ -55,34 +55,15 @@ async def relay(settings: Settings, stores: Stores, events: int) -> Facts:
 
 
 def _relay(settings: Settings, stores: Stores, events_max: int) -> Relay:
-    return Relay(
-        OWNER,
-        stores.outbox,
-        stores.publisher,
-        tail=stores.tail,
-        leases=stores.leases,
-        clock=stores.clock,
-        topic=TOPIC,
-        source=SOURCE,
-        wire_name=PrescriptionEventCodec().wire_name,
-        settings=RelaySettings(shard_count=settings.shard_count, events_max=events_max),
-    )
+    return relay_over(stores, OWNER, RelaySettings(shard_count=settings.shard_count, events_max=events_max))
 
 
 async def projector(settings: Settings, stores: Stores, events: int) -> Facts:
     """Fold everything on the bus; the clock begins when the group has given the first records, which do not count."""
     await stores.views.prepare(VIEWS)
     rows = Rows()
-    worker = Projector(
-        VIEWS,
-        stores.subscribe(),
-        stores.views,
-        journal=stores.events,
-        decode=decode_recorded,
-        clock=stores.clock,
-        settings=ProjectorSettings(records_max=settings.projector_records_max),
-        on_folded=rows.saw,
-    )
+    pace = ProjectorSettings(records_max=settings.projector_records_max)
+    worker = projector_over(stores, pace, on_folded=rows.saw)
     first = 0
     joined = time.perf_counter()
     while not first:

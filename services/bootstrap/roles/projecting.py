@@ -2,28 +2,21 @@
 
 import asyncio
 
+from bootstrap.carriers import projector_over
 from bootstrap.metrics import ProjectorMetrics
 from bootstrap.process import Process
 from eventkernel.runtime.components import Component, LoopComponent
-from eventkernel.runtime.projector import Projector, ProjectorSettings
+from eventkernel.runtime.projector import ProjectorSettings
 from eventkernel.runtime.waiting import until_available
 from prescriptions.views import VIEWS
-from prescriptions.wire.events import decode_recorded
 
 
 def projector(process: Process) -> Component:
     """Bus in, rows of views out."""
     settings, stores = process.settings, process.stores
-    worker = Projector(
-        VIEWS,
-        stores.subscribe(),
-        stores.views,
-        journal=stores.events,
-        decode=decode_recorded,
-        clock=stores.clock,
-        settings=ProjectorSettings(
-            records_max=settings.projector_records_max, gather_seconds=settings.projector_gather_seconds
-        ),
+    worker = projector_over(
+        stores,
+        ProjectorSettings(records_max=settings.projector_records_max, gather_seconds=settings.projector_gather_seconds),
         observer=ProjectorMetrics(process.metrics),
         on_applied=process.progress.notify,
         on_folded=process.overlays.cache.projected if process.overlays else None,

@@ -5,17 +5,16 @@ import logging
 import os
 import socket
 
+from bootstrap.carriers import relay_over
 from bootstrap.measured import MeasuredOutbox
 from bootstrap.metrics import RelayMetrics
 from bootstrap.process import Process
 from bootstrap.settings import SettingsError
-from bootstrap.stores import SOURCE, TOPIC
 from eventkernel.errors import KernelError
 from eventkernel.ids import StreamId
 from eventkernel.runtime.components import Component, LoopComponent
-from eventkernel.runtime.relay import Relay, RelaySettings
+from eventkernel.runtime.relay import RelaySettings
 from eventkernel.runtime.waiting import first_of
-from prescriptions.wire.events import PrescriptionEventCodec
 
 _log = logging.getLogger(__name__)
 
@@ -32,17 +31,10 @@ def relay(process: Process) -> Component:
         except (OSError, ValueError) as error:
             raise SettingsError(f"relay_poke_address: {settings.relay_poke_address}: {error}") from error
         owner, stores.pokes.own = listener.ear.named(owner), listener.ear
-    worker = Relay(
+    worker = relay_over(
+        stores,
         owner,
-        MeasuredOutbox(stores.outbox, process.metrics, stores.clock),
-        stores.publisher,
-        tail=stores.tail,
-        leases=stores.leases,
-        clock=stores.clock,
-        topic=TOPIC,
-        source=SOURCE,
-        wire_name=PrescriptionEventCodec().wire_name,
-        settings=RelaySettings(
+        RelaySettings(
             shard_count=settings.shard_count,
             events_max=settings.relay_events_max,
             poll_seconds=settings.relay_poll_seconds,
@@ -51,6 +43,7 @@ def relay(process: Process) -> Component:
             cursor_seconds=settings.relay_cursor_seconds if settings.store == "stack" else 0.0,
             lease_seconds=settings.relay_lease_seconds,
         ),
+        outbox=MeasuredOutbox(stores.outbox, process.metrics, stores.clock),
         observer=RelayMetrics(process.metrics),
     )
 

@@ -16,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any, TypeAlias
 
+from bootstrap.carriers import projector_over
 from bootstrap.local_stack import with_local_stack
 from bootstrap.metrics import Metrics
 from bootstrap.process import Process
@@ -29,7 +30,7 @@ from eventkernel.envelope import Actor, NewEvent, RecordedEvent
 from eventkernel.ids import StreamId
 from eventkernel.ports import Entry
 from eventkernel.runtime.components import LoopComponent
-from eventkernel.runtime.projector import Projector
+from eventkernel.runtime.projector import ProjectorSettings
 from eventkernel.runtime.rebuild_advance import Sources
 from eventkernel.runtime.rebuild_stream import rebuild_stream
 from eventkernel.view import View
@@ -133,14 +134,7 @@ async def _flowing(
         stack.push_async_callback(stores.close)
         await stores.views.prepare(VIEWS)
         process = Process(made, stores, Metrics(), failed=asyncio.Event(), said=lambda _: None)
-        projector = Projector(
-            VIEWS,
-            stores.subscribe(),
-            stores.views,
-            journal=stores.events,
-            decode=reader,
-            clock=stores.clock,
-        )
+        projector = projector_over(stores, ProjectorSettings(), decode=reader)
         for part in (relay(process), LoopComponent("projector", projector.run, process.failed)):
             await part.start()
             stack.push_async_callback(part.stop)
