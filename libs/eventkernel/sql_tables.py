@@ -112,8 +112,8 @@ class ViewTables:
 
     Parameters of a row, in order. ``upsert`` of owned rows: tenant, stream, version, columns; of summed rows: tenant,
     columns. ``delete`` and ``get``: tenant, key (a summed row is deleted only when all its sums are zero). ``checkpoint``
-    statements: as ``CHECKPOINT_COLUMNS``. ``move_checkpoint``: version, event id, state, tenant, stream, version before.
-    ``checkpoints``: tenant, list of streams. ``scan``: tenant, stream, count. Keys of one ``upsert`` must differ.
+    statements: as ``CHECKPOINT_COLUMNS``. ``checkpoints``: tenant, list of streams. ``scan``: tenant, stream, count. Keys of
+    one ``upsert`` must differ.
     """
 
     dialect: Dialect
@@ -126,7 +126,6 @@ class ViewTables:
     get: str
     put_checkpoint: RowsStatement
     insert_checkpoint: RowsStatement
-    move_checkpoint: str
     checkpoints: str
     checkpoints_locked: str
     scan: str
@@ -192,8 +191,6 @@ def view_tables(dialect: Dialect, view: View[Any, Any]) -> ViewTables:
             f"({_marks(dialect, len(CHECKPOINT_COLUMNS))})",
             ' ON CONFLICT ("tenant", "stream") DO NOTHING',
         ),
-        move_checkpoint=f'UPDATE {checkpoint} SET "version" = {mark}, "event_id" = {mark}, "state" = {mark}'
-        f' WHERE "tenant" = {mark} AND "stream" = {mark} AND "version" = {mark}',
         checkpoints=by_stream,
         checkpoints_locked=f'{by_stream} ORDER BY "stream"{dialect.lock_rows}',
         scan=f"SELECT {listed} FROM {checkpoint}"

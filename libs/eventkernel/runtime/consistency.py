@@ -35,10 +35,6 @@ class ViewProgress:
         """Set by the next notice. Taken before a look at the store, no commit is missed between the look and the wait."""
         return self._moved
 
-    async def wait(self, clock: Clock, seconds: float) -> None:
-        """Until the next notice or the time is over, whichever is first."""
-        await first_of(self.next().wait(), clock.sleep(seconds))
-
     async def reached(
         self, store: ViewStore, view: View[Any, Any], behind: Mapping[StreamId, int], clock: Clock, moved: asyncio.Event
     ) -> None:

@@ -14,6 +14,7 @@ from eventkernel.envelope import RecordedEvent
 from eventkernel.errors import KernelError, TokenNotReached
 from eventkernel.ids import StreamId
 from eventkernel.ports import Clock, EventStore, ViewReading, ViewStore
+from eventkernel.ports.row_source import current_versions
 from eventkernel.runtime.consistency import ViewProgress
 from eventkernel.runtime.overlay_layer import Layer
 from eventkernel.runtime.overlay_reading import OverlaidReading
@@ -193,9 +194,8 @@ class Overlay(Generic[E]):
         left = [stream for stream, version in missing.items() if self._tail.last(stream) < version]
         if not left:
             return True
-        async with self._views.reading() as below:
-            stored = await below.checkpoints(view, left)
-        return all(stored[stream].version >= missing[stream] for stream in left)
+        stored = await current_versions(self._views, view, left)
+        return all(stored[stream] >= missing[stream] for stream in left)
 
 
 class _Layers:

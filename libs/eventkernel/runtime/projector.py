@@ -297,7 +297,7 @@ class Projector(Generic[E]):
         wanted = {stream: in_order(run) for stream, run in events.items()}
         await self._write(_Batch((), wanted, await self._fold_ahead(wanted, self._states.known)))
 
-    async def _apply_carefully(self, events: Events) -> None:
+    async def _apply_carefully(self, events: Mapping[StreamId, Sequence[RecordedEvent]]) -> None:
         try:
             await self._apply(self._views, events)
         except Exception as error:
@@ -308,7 +308,7 @@ class Projector(Generic[E]):
             for stream, run in events.items():
                 for view in self._views:
                     if stream.category in view.categories:
-                        await self._apply_apart(view, stream, in_order(run))
+                        await self._apply_apart(view, stream, run)
 
     async def _apply_apart(self, view: View[Any, E], stream: StreamId, run: Sequence[RecordedEvent]) -> None:
         """One event at a time; the one that fails is parked with those after it."""
@@ -326,8 +326,8 @@ class Projector(Generic[E]):
                 self._tell_parked(view, parked)
                 return
 
-    async def _apply(self, views: Sequence[View[Any, E]], events: Events) -> None:
-        wanted = {stream: in_order(run) for stream, run in events.items()}
+    async def _apply(self, views: Sequence[View[Any, E]], events: Mapping[StreamId, Sequence[RecordedEvent]]) -> None:
+        wanted = dict(events)
         unfilled: dict[StreamId, str] = {}
         while True:
             try:
@@ -386,7 +386,7 @@ class Projector(Generic[E]):
         return moved
 
     async def _fill(
-        self, view: str, gap: Gap, wanted: dict[StreamId, list[RecordedEvent]], unfilled: dict[StreamId, str]
+        self, view: str, gap: Gap, wanted: dict[StreamId, Sequence[RecordedEvent]], unfilled: dict[StreamId, str]
     ) -> None:
         """Put the missing versions in front of what the bus gave; a stream whose journal lacks them will be parked."""
         if self._observer:
@@ -439,7 +439,7 @@ def _will_pass(error: Exception) -> bool:
 def events_by_stream(
     records: Sequence[BusRecord], broken: Callable[[BrokenRecord], None]
 ) -> dict[StreamId, list[RecordedEvent]]:
-    """The records' events by stream, each stream in version order and each event once."""
+    """The records' events by stream, as they lie on the bus: repeats among them, and not always in version order."""
     found: dict[StreamId, list[RecordedEvent]] = {}
     for record in records:
         try:
@@ -448,7 +448,7 @@ def events_by_stream(
             broken(error)
             continue
         found.setdefault(event.stream, []).append(event)
-    return {stream: in_order(run) for stream, run in found.items()}
+    return found
 
 
 def next_offsets(records: Sequence[BusRecord]) -> dict[TopicPartition, int]:

@@ -10,6 +10,7 @@ from eventkernel.filters import Eq, Order, Query, Row, matches
 from eventkernel.following import own_state, settled
 from eventkernel.ids import StreamId
 from eventkernel.ports import EventStore
+from eventkernel.ports.row_source import current_row
 from eventkernel.runtime.moments import head_of, last_within, until
 from eventkernel_grpc.call import CallContext
 from eventkernel_grpc.pages import page_size
@@ -81,25 +82,30 @@ async def fetch_as_of(
     demand = demand_of(call, request)
     within = _within(request)
     await _require_seen(sources, call, stream)
-    record, head = await _folded(sources.events, stream, within)
+    version = request.version if request.WhichOneof("point") == "version" else None
+    record, head = await _folded(sources.events, stream, within, up_to=version)
     if record.version == 0:
         raise StreamNotFound(stream.name, moment=_moment(request) if head else "")
-    if request.WhichOneof("point") == "version" and record.version < request.version:
+    if version is not None and record.version < version:
         raise InvalidCommand("version", f"{stream.name} has {head} events so far", reason="VERSION_NOT_REACHED")
     made = as_of_log(call, demand, stream, head, record.version)
     return query_service_pb2.FetchAsOfResponse(as_of=made, prescription=record_to(record))
 
 
 async def _folded(
-    store: EventStore, stream: StreamId, within: Callable[[RecordedEvent], bool]
+    store: EventStore, stream: StreamId, within: Callable[[RecordedEvent], bool], *, up_to: int | None
 ) -> tuple[PrescriptionRecord, int]:
-    """The record after the events that are within, and the head. Of a long stream nothing behind these is read."""
+    """The record after the events that are within, and the head. Of a long stream nothing behind these is read.
+
+    ``up_to``: the last version that may be within, where that is known; otherwise a long stream is searched by halves.
+    """
     events = (await store.load(stream, events_max=EVENTS_MAX)).events
     head = len(events)
     last = sum(map(within, events))
     if head == EVENTS_MAX:
         head = await head_of(store, stream)
-        last = await last_within(store, stream, within, head) if last == EVENTS_MAX else last
+        if last == EVENTS_MAX:
+            last = await last_within(store, stream, within, head) if up_to is None else min(up_to, head)
     state = NOTHING
     for event in events[:last]:
         state = follow(state, decode_recorded(event), event)
@@ -120,12 +126,11 @@ async def _require_seen(sources: Sources, call: CallContext, stream: StreamId) -
     columns: Row | None = None
     head = await head_of(sources.events, stream)
     if head > EVENTS_MAX:
-        async with sources.views.reading() as reading:
-            row = await reading.get(PRESCRIPTION_VIEW, call.tenant, (stream.id,))
+        row = await current_row(sources.views, PRESCRIPTION_VIEW, call.tenant, (stream.id,))
         if row is not None and row.version >= head:
             columns = row.values
     if columns is None:
-        record, _ = await _folded(sources.events, stream, lambda _: True)
+        record, _ = await _folded(sources.events, stream, lambda _: True, up_to=head)
         columns = columns_of(record) if record.version else None
     if columns is None or not matches(viewer.history, columns):
         raise StreamNotFound(stream.name)
