@@ -1,14 +1,14 @@
 """Opening stores that may not be there yet: wait with backoff, and say NOT_SERVING in health and why in the log meanwhile."""
 
 import asyncio
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import TYPE_CHECKING
 
 import structlog
 
 from bootstrap.roles.servers import tls_of
 from bootstrap.settings import Settings
-from bootstrap.stores import Stores, open_stores
+from bootstrap.stores import EVERY_PART, Part, Stores, open_stores
 from erx.eventlog.v1 import view_admin_service_pb2, webhook_service_pb2
 from erx.prescriptions.v1 import command_service_pb2, query_service_pb2, watch_service_pb2
 from eventkernel.errors import StoreUnavailable
@@ -36,9 +36,13 @@ _log = structlog.get_logger()
 
 
 async def open_when_available(
-    settings: Settings, names: list[str], stop: asyncio.Event, said: Callable[[str], None]
+    settings: Settings,
+    names: list[str],
+    stop: asyncio.Event,
+    said: Callable[[str], None],
+    parts: Collection[Part] = EVERY_PART,
 ) -> Stores | None:
-    """The stores once they answer; None when ``stop`` came first.
+    """The stores once they answer, of their parts those that these roles need; None when ``stop`` came first.
 
     Raises at once what waiting does not mend: a wrong keyspace or password, a schema from a newer program.
     """
@@ -49,7 +53,7 @@ async def open_when_available(
     async def attempt() -> None:
         if reasons and not placeholders:
             placeholders.extend([await _not_serving(settings, name, said) for name in ADDRESSES if name in names])
-        opened.append(await open_stores(settings))
+        opened.append(await open_stores(settings, parts))
 
     try:
         await until_available(attempt, clock=SystemClock(), name="start", stop=stop, on_waiting=reasons.append)

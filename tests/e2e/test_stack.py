@@ -12,11 +12,14 @@ import pytest
 from grpc_health.v1 import health_pb2, health_pb2_grpc  # type: ignore[import-untyped] # its stubs are a package of their own
 
 from bootstrap.cli.topic import Continuity
-from bootstrap.stores import TOPIC
+from bootstrap.local_stack import with_local_stack
+from bootstrap.settings import load
+from bootstrap.stores import TOPIC, Part, open_stores
 from bootstrap.testing.acknowledgements import acknowledged_in, lost
 from bootstrap.testing.calls import Caller, caller
 from bootstrap.testing.data import settled, stores_of
 from bootstrap.testing.program import FREE_PORTS, Child, Erx, awaited, eventually, servers_on
+from erx.eventlog.v1 import consistency_pb2
 from eventkernel_grpc import RemoteError
 from localstack import Stack
 
@@ -145,6 +148,42 @@ async def test_servers_wait_for_a_store_that_is_down_and_serve_when_it_comes(erx
         await eventually("a write by the server that was there before", partial(works, c.write))
         await eventually("an answer by the server that was there before", partial(works, c.ask, "FetchStatistics"))
     assert [child.stopped().code for child in (before, waiting)] == [0, 0]
+
+
+async def test_a_role_waits_for_the_stores_it_needs_and_for_no_other(erx: Erx, place: Place) -> None:
+    kafka, postgres = place.stack.kafka, place.stack.postgres
+    for server in (kafka, postgres):
+        server.kill9()
+    measured = ("--metrics-address", "127.0.0.1:0")
+    relay = serve(erx, place.data, "relay", "--audit-seconds", "1", *measured)
+    query = serve(erx, place.data, "query", *measured)
+    command = serve(erx, place.data, "command").says("ready")
+    awaited("two that wait", lambda: all("start waits" in child.errors for child in (relay, query)))
+    async with caller(command.address("command"), "127.0.0.1:1") as early:
+        told = await early.write()
+    kafka.restart()
+    relay.says("ready")
+    stores = await open_stores(with_local_stack(load(data_dir=place.data, store="stack")), {Part.BUS})
+
+    async def published() -> bool:
+        return sum((await stores.tail.end_offsets(TOPIC)).values()) == 1
+
+    await eventually("an event on the topic", published)
+    await stores.close()
+    kafka.kill9()
+    postgres.restart()
+    query.says("ready")
+    async with caller(command.address("command"), query.address("query")) as c:
+        await c.ask("FetchStatistics")
+        kafka.restart()
+        asked = {"token": told.token, "consistency": consistency_pb2.CONSISTENCY_MODE_OVERLAY}
+        read = partial(c.ask, "FetchPrescription", prescription_id=told.prescription.prescription_id, **asked)
+        assert (await read()).prescription == told.prescription
+        following = "an overlay that follows the bus"
+        awaited(following, lambda: query.metrics()["erx_overlay_events"] == 1, saw=lambda: query.errors)
+    awaited("an audit by the relay", lambda: relay.metrics()["erx_audit_streams"] == 1, saw=lambda: relay.errors)
+    assert "audit failed, tried again" in relay.errors, "while the views were away"
+    assert [child.stopped().code for child in (command, relay, query)] == [0, 0, 0]
 
 
 async def test_workers_wait_side_by_side_for_a_store_that_is_down(erx: Erx, tmp_path: Path) -> None:

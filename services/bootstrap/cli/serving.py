@@ -12,7 +12,7 @@ from bootstrap.local_stack import with_local_stack
 from bootstrap.metrics import Metrics
 from bootstrap.opening import open_when_available
 from bootstrap.process import Process
-from bootstrap.roles import ROLES, components
+from bootstrap.roles import ROLES, components, parts_of
 from bootstrap.settings import Settings, SettingsError
 from bootstrap.workers import WORKER_VARIABLE, reserved_port, stop_without_parent, supervise, workers_of
 from eventkernel.errors import KernelError
@@ -56,7 +56,7 @@ async def run(settings: Settings, names: list[str], stop: asyncio.Event | None =
         stop = asyncio.Event()
         stop_on_signals(stop)
     orphaned = asyncio.create_task(stop_without_parent(stop)) if WORKER_VARIABLE in os.environ else None
-    stores = await open_when_available(settings, names, stop, say)
+    stores = await open_when_available(settings, names, stop, say, parts_of(names))
     if stores is None:
         return
     metrics = Metrics()

@@ -1,5 +1,7 @@
 """The roles of a process, wired: command server, relay, projector, query server and webhooks."""
 
+from collections.abc import Collection
+
 from bootstrap.process import Process
 from bootstrap.roles.auditing import audit_loop
 from bootstrap.roles.commanding import command_server
@@ -9,9 +11,21 @@ from bootstrap.roles.relaying import relay, sweep
 from bootstrap.roles.view_admin import rebuilder
 from bootstrap.roles.view_lag import view_lag
 from bootstrap.roles.webhooks import webhooks
+from bootstrap.stores import EVERY_PART, Part
 from eventkernel.runtime.components import Component
 
 ROLES = ("command", "relay", "projector", "query", "webhooks")
+
+_PARTS = {
+    "command": frozenset[Part](),
+    "relay": frozenset({Part.BUS}),
+    "query": frozenset({Part.VIEWS}),
+}
+
+
+def parts_of(names: Collection[str]) -> frozenset[Part]:
+    """What a process with these roles opens beside the journal, and so waits for when it starts."""
+    return frozenset[Part]().union(*(_PARTS.get(name, EVERY_PART) for name in names))
 
 
 def components(process: Process, names: list[str]) -> list[Component]:

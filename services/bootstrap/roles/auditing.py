@@ -3,16 +3,21 @@
 import asyncio
 import logging
 import random
-from collections.abc import Coroutine
+from collections.abc import AsyncIterator, Coroutine
+from contextlib import asynccontextmanager
 from datetime import timedelta
 from typing import Any
 
 from bootstrap.audit import auditor
 from bootstrap.process import Process
+from bootstrap.stores import NotOpened, Stores, open_stores
 from eventkernel.errors import KernelError
 from eventkernel.runtime.auditing import AuditPace, Report
 from eventkernel.runtime.components import Component, LoopComponent
 from eventkernel.runtime.waiting import first_of
+
+CONNECTIONS = 8
+"""To PostgreSQL, where they are opened for a pass."""
 
 _log = logging.getLogger(__name__)
 
@@ -20,7 +25,19 @@ _log = logging.getLogger(__name__)
 def audit_loop(process: Process) -> Component:
     """Begins at some time within the first interval, so that relays that start together do not all read at once."""
     settings, clock = process.settings, process.stores.clock
-    looking = auditor(process.stores, pace=AuditPace(pause_seconds=settings.audit_pause_seconds))
+
+    async def one_pass(stop: asyncio.Event) -> None:
+        async with _with_views(process) as stores:
+            looking = auditor(stores, pace=AuditPace(pause_seconds=settings.audit_pause_seconds))
+            report = await interrupted_by(stop, looking.look())
+            if report is None:
+                return
+            tell(process, report)
+            if settings.audit_heals:
+                # A projector that was away for a while does its own work; what stays behind for so long was lost.
+                since = clock.now() - timedelta(seconds=settings.audit_seconds)
+                await looking.heal(report, behind_since=since)
+                process.metrics.audit_healed.inc(len(report.healed))
 
     async def run(stop: asyncio.Event) -> None:
         pause = settings.audit_seconds * random.uniform(0.5, 1.0)  # noqa: S311 - to spread the work
@@ -30,21 +47,27 @@ def audit_loop(process: Process) -> Component:
             if stop.is_set():
                 return
             try:
-                report = await interrupted_by(stop, looking.look())
-                if report is None:
-                    return
-                tell(process, report)
-                if settings.audit_heals:
-                    # A projector that was away for a while does its own work; what stays behind for so long was lost.
-                    since = clock.now() - timedelta(seconds=settings.audit_seconds)
-                    await looking.heal(report, behind_since=since)
-                    process.metrics.audit_healed.inc(len(report.healed))
+                await one_pass(stop)
             except KernelError as error:
-                if not error.retriable:
-                    raise
-                _log.warning("audit failed, tried again at the next: %s", error)
+                # What is wrong with another store is no reason for the relay here to end.
+                level = logging.WARNING if error.retriable else logging.ERROR
+                _log.log(level, "audit failed, tried again in %g s: %s", settings.audit_seconds, error)
 
     return LoopComponent("audit", run, process.failed)
+
+
+@asynccontextmanager
+async def _with_views(process: Process) -> AsyncIterator[Stores]:
+    """A relay needs no views to begin, and does not wait for them: they are opened for as long as they are looked at."""
+    if not isinstance(process.stores.views, NotOpened):
+        yield process.stores
+        return
+    few = process.settings.model_copy(update={"postgres_connections_max": CONNECTIONS})
+    stores = await open_stores(few)
+    try:
+        yield stores
+    finally:
+        await stores.close()
 
 
 def tell(process: Process, report: Report) -> None:

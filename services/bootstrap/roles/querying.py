@@ -1,5 +1,7 @@
 """The query server, rows of views and the journal in and gRPC answers out, and the overlay beside it."""
 
+import asyncio
+
 from bootstrap.process import Process
 from bootstrap.roles.servers import ERROR_DOMAIN, ServerComponent, grpc_server
 from bootstrap.roles.view_admin import add_view_admin
@@ -12,8 +14,14 @@ from prescriptions.views import ACCESS_LOG, VIEWS
 
 
 def overlay(process: Process) -> Component:
-    """Bus in, pending events in memory out, for the query server beside it."""
-    return LoopComponent("overlay", process.overlaying().tail.run, process.failed)
+    """Bus in, pending events in memory out, for the query server beside it, which does not wait for it."""
+    stores, tail = process.stores, process.overlaying().tail
+
+    async def run(stop: asyncio.Event) -> None:
+        if await until_available(stores.make_topic, clock=stores.clock, name="overlay", stop=stop):
+            await tail.run(stop)
+
+    return LoopComponent("overlay", run, process.failed)
 
 
 def query_server(process: Process) -> Component:

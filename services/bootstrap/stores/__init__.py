@@ -1,17 +1,19 @@
 """What the components of a process stand on: every port, opened on one kind of store."""
 
+from collections.abc import Collection
+
 from bootstrap.settings import Settings
-from bootstrap.stores.record import SOURCE, TOPIC, Stores
+from bootstrap.stores.record import EVERY_PART, SOURCE, TOPIC, NotOpened, Part, Stores
 
-__all__ = ("SOURCE", "TOPIC", "Stores", "open_stores")
+__all__ = ("EVERY_PART", "SOURCE", "TOPIC", "NotOpened", "Part", "Stores", "open_stores")
 
 
-async def open_stores(settings: Settings) -> Stores:
-    """Open the stores that the settings name."""
+async def open_stores(settings: Settings, parts: Collection[Part] = EVERY_PART) -> Stores:
+    """Open the stores that the settings name: the journal, and these parts of the others. The embedded ones open whole."""
     if settings.store == "stack":
         from bootstrap.stores.stack import open_stack
 
-        return await open_stack(settings)
+        return await open_stack(settings, parts)
     from bootstrap.stores.embedded import open_embedded
 
     return await open_embedded(settings)

@@ -2,7 +2,8 @@
 
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from enum import Enum
+from typing import TYPE_CHECKING, Any
 
 from eventkernel.ids import StreamId
 from eventkernel.ports import (
@@ -26,6 +27,30 @@ TOPIC = "erx.prescriptions.events.v1"
 SOURCE = "/erx/prescriptions"
 
 
+class Part(Enum):
+    """What may be opened beside the journal. ``BUS``: its topic is there; ``VIEWS``: rows of views, and webhooks."""
+
+    BUS = "bus"
+    VIEWS = "views"
+
+
+EVERY_PART = frozenset(Part)
+
+
+class NotOpened:
+    """In the place of a store that this process does not need. Using it is a mistake in the wiring."""
+
+    def __init__(self, part: Part) -> None:
+        self._part = part
+
+    def __getattr__(self, name: str) -> Any:
+        raise RuntimeError(f"{name} of the {self._part.value}: they were not opened for this process")
+
+
+async def _there_already() -> None:
+    """A topic that was made when the bus was opened."""
+
+
 @dataclass(frozen=True, slots=True)
 class Stores:
     """All ports of one context.
@@ -33,7 +58,8 @@ class Stores:
     ``subscribe`` makes one more member of the projectors' group; ``close`` releases everything; ``poke`` tells the outbox of
     this process that a stream has something to publish, where that saves it from looking. ``sweep`` looks through a store that
     can be swept for pending work that nothing points at, puts that right, and gives how much of it there was. ``pokes`` tells
-    relays in other processes.
+    relays in other processes. ``make_topic`` is for whoever opened no bus and follows it nevertheless: ``StoreUnavailable``
+    until that answers.
     """
 
     clock: Clock
@@ -51,3 +77,4 @@ class Stores:
     poke: Callable[[StreamId], None] = lambda _stream: None
     sweep: Callable[[], Awaitable[int]] | None = None
     pokes: "PokeSender | None" = None
+    make_topic: Callable[[], Awaitable[None]] = _there_already

@@ -1,19 +1,22 @@
 """The real stack as ports: the journal on Cassandra, the bus on Kafka, the views on PostgreSQL."""
 
 import logging
+from collections.abc import Collection
 from contextlib import AsyncExitStack
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, cast
 
 from bootstrap.settings import Settings, SettingsError
-from bootstrap.stores.record import TOPIC, Stores
+from bootstrap.stores.record import TOPIC, NotOpened, Part, Stores
 from eventkernel.errors import StoreMismatch, StoreUnavailable
-from eventkernel.ports import EventSubscription
+from eventkernel.ports import Clock, EventSubscription, ViewStore
+from eventkernel.ports.webhook_store import WebhookStore
 
 if TYPE_CHECKING:
     from eventkernel_cassandra.connect import Driver
-    from eventkernel_cassandra.settings import ConnectionSettings
+    from eventkernel_cassandra.session import CqlSession
+    from eventkernel_cassandra.settings import ConnectionSettings, Layout
     from eventkernel_kafka.settings import KafkaSettings
     from eventkernel_postgres.settings import PostgresSettings
 
@@ -22,19 +25,16 @@ _log = logging.getLogger(__name__)
 CASSANDRA = "cassandra"
 WEBHOOK_CONNECTIONS = 2
 """For transactions, and as many for readings."""
+_NO_VIEWS = (cast("ViewStore", NotOpened(Part.VIEWS)), cast("WebhookStore", NotOpened(Part.VIEWS)))
 _CLIENTS: dict[str, "Driver | None"] = {"auto": None, "acsylla": "acsylla", "driver": "cassandra-driver"}
 
 
-async def open_stack(settings: Settings) -> Stores:
-    """Connect to all three, bring their schemas up to date, and make the topic.
+async def open_stack(settings: Settings, parts: Collection[Part]) -> Stores:
+    """Connect to the servers that these parts lie on, bring their schemas up to date, and make the topic.
 
     Raises ``StoreUnavailable`` for a store that does not answer, ``StoreMismatch`` for one that cannot be used.
     """
-    from eventkernel_cassandra.connect import open_session
-    from eventkernel_cassandra.durability import concerns
-    from eventkernel_cassandra.errors import NotExecuted, ServerRefused
     from eventkernel_cassandra.event_store import CassandraEventStore
-    from eventkernel_cassandra.migrations import migrate
     from eventkernel_cassandra.outbox import CassandraOutbox
     from eventkernel_cassandra.pokes import PokeSender
     from eventkernel_cassandra.settings import Layout
@@ -46,57 +46,32 @@ async def open_stack(settings: Settings) -> Stores:
     from eventkernel_kafka.bus_tail import KafkaBusTail
     from eventkernel_kafka.event_publisher import KafkaEventPublisher
     from eventkernel_kafka.event_subscription import KafkaEventSubscription
-    from eventkernel_kafka.topics import Topic, ensure_topic
     from eventkernel_memory.clock import SystemClock
-    from eventkernel_postgres.view_store import PostgresViewStore
-    from eventkernel_postgres.webhook_store import PostgresWebhookStore
 
     clock = SystemClock()
     layout = Layout(shard_count=settings.shard_count)
-    client: Driver | None = _CLIENTS[settings.cassandra_client]
+    kafka = _kafka(settings)
+
+    def subscribe() -> EventSubscription:
+        subscription = KafkaEventSubscription(kafka, settings.consumer_group, [TOPIC])
+        closing.push_async_callback(subscription.close)
+        return subscription
+
+    async def make_topic() -> None:
+        await _make_topic(settings, kafka)
+
     async with AsyncExitStack() as opened:
-        try:
-            session = await open_session(_cassandra(settings), client)
-            opened.push_async_callback(session.close)
-            await migrate(
-                session, settings.cassandra_keyspace, layout, clock, replication=settings.cassandra_replication
-            )
-            for concern in await concerns(session):
-                _log.warning("cassandra: %s", concern)
-        except NotExecuted as error:
-            raise StoreUnavailable(CASSANDRA, str(error)) from error
-        except ServerRefused as error:
-            raise StoreMismatch(CASSANDRA, expected="a server this program may use", actual=str(error)) from error
-        statements = Statements(settings.cassandra_keyspace)
-
-        kafka = _kafka(settings)
-        replicas = settings.kafka_replication
-        await ensure_topic(
-            kafka,
-            Topic(
-                TOPIC,
-                settings.topic_partitions,
-                replication_factor=replicas,
-                in_sync_replicas_min=max(1, replicas - 1),
-            ),
-        )
-        views = await PostgresViewStore.open(postgres_of_views(settings))
-        opened.push_async_callback(views.close)
-
-        webhooks = await PostgresWebhookStore.open(postgres_of_webhooks(settings))
-        opened.push_async_callback(webhooks.close)
-
+        session = await _open_journal(settings, layout, clock, opened)
+        if Part.BUS in parts:
+            await make_topic()
+        views, webhooks = await _open_views(settings, opened) if Part.VIEWS in parts else _NO_VIEWS
+        # Neither asks for a broker before it is used.
         publisher = KafkaEventPublisher(kafka)
         opened.push_async_callback(publisher.close)
         tail = KafkaBusTail(kafka)
         opened.push_async_callback(tail.close)
-
-        def subscribe() -> EventSubscription:
-            subscription = KafkaEventSubscription(kafka, settings.consumer_group, [TOPIC])
-            closing.push_async_callback(subscription.close)
-            return subscription
-
         closing = opened.pop_all()
+    statements = Statements(settings.cassandra_keyspace)
     outbox = CassandraOutbox(session, statements, layout, clock)
     leases = CassandraShardLeases(session, statements, settings.cassandra_keyspace)
     pokes = PokeSender(partial(leases.holders, settings.shard_count), settings.shard_count)
@@ -122,7 +97,49 @@ async def open_stack(settings: Settings) -> Stores:
         poke=outbox.poke,
         sweep=sweep,
         pokes=pokes,
+        make_topic=make_topic,
     )
+
+
+async def _open_journal(settings: Settings, layout: "Layout", clock: Clock, opened: AsyncExitStack) -> "CqlSession":
+    from eventkernel_cassandra.connect import open_session
+    from eventkernel_cassandra.durability import concerns
+    from eventkernel_cassandra.errors import NotExecuted, ServerRefused
+    from eventkernel_cassandra.migrations import migrate
+
+    client: Driver | None = _CLIENTS[settings.cassandra_client]
+    try:
+        session = await open_session(_cassandra(settings), client)
+        opened.push_async_callback(session.close)
+        await migrate(session, settings.cassandra_keyspace, layout, clock, replication=settings.cassandra_replication)
+        for concern in await concerns(session):
+            _log.warning("cassandra: %s", concern)
+    except NotExecuted as error:
+        raise StoreUnavailable(CASSANDRA, str(error)) from error
+    except ServerRefused as error:
+        raise StoreMismatch(CASSANDRA, expected="a server this program may use", actual=str(error)) from error
+    return session
+
+
+async def _make_topic(settings: Settings, kafka: "KafkaSettings") -> None:
+    from eventkernel_kafka.topics import Topic, ensure_topic
+
+    replicas = settings.kafka_replication
+    topic = Topic(
+        TOPIC, settings.topic_partitions, replication_factor=replicas, in_sync_replicas_min=max(1, replicas - 1)
+    )
+    await ensure_topic(kafka, topic)
+
+
+async def _open_views(settings: Settings, opened: AsyncExitStack) -> tuple[ViewStore, WebhookStore]:
+    from eventkernel_postgres.view_store import PostgresViewStore
+    from eventkernel_postgres.webhook_store import PostgresWebhookStore
+
+    views = await PostgresViewStore.open(postgres_of_views(settings))
+    opened.push_async_callback(views.close)
+    webhooks = await PostgresWebhookStore.open(postgres_of_webhooks(settings))
+    opened.push_async_callback(webhooks.close)
+    return views, webhooks
 
 
 def _cassandra(settings: Settings) -> "ConnectionSettings":
