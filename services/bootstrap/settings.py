@@ -6,12 +6,17 @@ The file is TOML, named by ``--config`` or ``ERX_CONFIG``, with the fields of ``
 import re
 import tomllib
 from collections.abc import Mapping
+from difflib import get_close_matches
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
+
+
+NEARLY = 0.87
+"""How alike a variable's name must be to a setting's to be taken for a mistyped one, 1 being the same (``difflib``)."""
 
 
 class SettingsError(Exception):
@@ -205,6 +210,19 @@ def load(config: Path | None = None, **flags: Any) -> Settings:
         raise SettingsError("; ".join(map(_problem, error.errors()))) from error
     finally:
         _TomlFile.path = None
+
+
+def mistyped(environment: Mapping[str, str]) -> dict[str, str]:
+    """Variables that are no setting but nearly one, each with the one that may be meant.
+
+    Others may begin with ``ERX_`` for reasons of their own, as those do that Kubernetes makes for a service named so.
+    """
+    known = {f"ERX_{name.upper()}" for name in Settings.model_fields}
+    found = {}
+    for name in sorted(set(environment) - known):
+        if name.startswith("ERX_") and (near := get_close_matches(name, known, 1, NEARLY)):
+            found[name] = near[0]
+    return found
 
 
 def _problem(error: Mapping[str, Any]) -> str:

@@ -1,6 +1,7 @@
 """Every setting as a flag of every command that needs settings."""
 
 import inspect
+import os
 from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
@@ -9,7 +10,7 @@ import typer
 from pydantic import SecretStr
 from pydantic.fields import FieldInfo
 
-from bootstrap.settings import Settings, SettingsError, load
+from bootstrap.settings import Settings, SettingsError, load, mistyped
 
 _ALIASES = {"data_dir": ("--data", "--data-dir")}
 
@@ -38,6 +39,8 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
         except SettingsError as error:
             typer.secho(f"settings: {error}", err=True, fg="red")
             raise typer.Exit(2) from error
+        for name, meant in mistyped(os.environ).items():
+            typer.secho(f"settings: {name} is none and has no effect; is {meant} meant?", err=True, fg="yellow")
         return command(settings, **arguments)
 
     keyword = [parameter.replace(kind=inspect.Parameter.KEYWORD_ONLY) for parameter in own]

@@ -4,7 +4,7 @@ from typing import Any
 import pytest
 from pydantic import SecretStr
 
-from bootstrap.settings import SettingsError, as_environment, load, masked
+from bootstrap.settings import SettingsError, as_environment, load, masked, mistyped
 
 
 def test_a_flag_weighs_more_than_the_environment_and_that_more_than_the_file(
@@ -23,6 +23,25 @@ def test_an_unknown_key_of_the_file_is_named(tmp_path: Path) -> None:
     file.write_text("colour = 1\n")
     with pytest.raises(SettingsError, match="colour: there is no such setting"):
         load(file)
+
+
+@pytest.mark.parametrize(
+    ("name", "meant"),
+    [
+        ("ERX_RELAY_POL_SECONDS", "ERX_RELAY_POLL_SECONDS"),
+        ("ERX_COMAND_ADDRESS", "ERX_COMMAND_ADDRESS"),
+        ("ERX_CASSANDRA_CONTACT_POINT", "ERX_CASSANDRA_CONTACT_POINTS"),
+        ("ERX_AUDIT_SECOND", "ERX_AUDIT_SECONDS"),
+    ],
+)
+def test_a_variable_that_is_nearly_a_setting_is_told_with_the_one_that_may_be_meant(name: str, meant: str) -> None:
+    assert mistyped({name: "1", meant: "2"}) == {name: meant}
+
+
+def test_variables_that_others_make_or_that_name_other_things_are_let_be() -> None:
+    others = ("ERX_COMMAND_SERVICE_HOST", "ERX_COMMAND_PORT_50051_TCP_ADDR", "ERX_QUERY_SERVICE_PORT", "PATH", "erx")
+    own = ("ERX_CONFIG", "ERX_VENV", "ERX_JARS_DIR", "ERX_FAILPOINTS", "ERX_FREEZE_SECONDS", "ERX_TEST_SERVERS")
+    assert mistyped(dict.fromkeys((*others, *own), "1")) == {}
 
 
 def test_a_file_that_is_no_toml_is_named(tmp_path: Path) -> None:
