@@ -14,7 +14,6 @@ from pydantic import AfterValidator, Field, SecretStr, ValidationError
 from pydantic_core import PydanticCustomError
 from pydantic_settings import BaseSettings, PydanticBaseSettingsSource, SettingsConfigDict
 
-
 NEARLY = 0.87
 """How alike a variable's name must be to a setting's to be taken for a mistyped one, 1 being the same (``difflib``)."""
 
