@@ -151,7 +151,7 @@ async def test_servers_wait_for_a_store_that_is_down_and_serve_when_it_comes(erx
 
 
 async def test_a_role_waits_for_the_stores_it_needs_and_for_no_other(erx: Erx, place: Place) -> None:
-    kafka, postgres = place.stack.kafka, place.stack.postgres
+    cassandra, kafka, postgres = place.stack.cassandra, place.stack.kafka, place.stack.postgres
     for server in (kafka, postgres):
         server.kill9()
     measured = ("--metrics-address", "127.0.0.1:0")
@@ -163,7 +163,7 @@ async def test_a_role_waits_for_the_stores_it_needs_and_for_no_other(erx: Erx, p
         told = await early.write()
     kafka.restart()
     relay.says("ready")
-    stores = await open_stores(with_local_stack(load(data_dir=place.data, store="stack")), {Part.BUS})
+    stores = await open_stores(with_local_stack(load(data_dir=place.data, store="stack")), {Part.JOURNAL, Part.BUS})
 
     async def published() -> bool:
         return sum((await stores.tail.end_offsets(TOPIC)).values()) == 1
@@ -183,7 +183,15 @@ async def test_a_role_waits_for_the_stores_it_needs_and_for_no_other(erx: Erx, p
         awaited(following, lambda: query.metrics()["erx_overlay_events"] == 1, saw=lambda: query.errors)
     awaited("an audit by the relay", lambda: relay.metrics()["erx_audit_streams"] == 1, saw=lambda: relay.errors)
     assert "audit failed, tried again" in relay.errors, "while the views were away"
-    assert [child.stopped().code for child in (command, relay, query)] == [0, 0, 0]
+    cassandra.kill9()
+    reader = serve(erx, place.data, "query").says("ready")
+    async with caller("127.0.0.1:1", reader.address("query")) as c:
+        await c.ask("FetchStatistics")
+        history = partial(c.ask, "FetchHistory", prescription_id=told.prescription.prescription_id)
+        assert await refusals(history, 1) == {("UNAVAILABLE", "STORE_UNAVAILABLE")}
+        cassandra.restart()
+        await eventually("a history", partial(works, history))
+    assert [child.stopped().code for child in (command, relay, query, reader)] == [0, 0, 0, 0]
 
 
 async def test_workers_wait_side_by_side_for_a_store_that_is_down(erx: Erx, tmp_path: Path) -> None:

@@ -17,14 +17,14 @@ from eventkernel.runtime.components import Component
 ROLES = ("command", "relay", "projector", "query", "webhooks")
 
 _PARTS = {
-    "command": frozenset[Part](),
-    "relay": frozenset({Part.BUS}),
+    "command": frozenset({Part.JOURNAL}),
+    "relay": frozenset({Part.JOURNAL, Part.BUS}),
     "query": frozenset({Part.VIEWS}),
 }
 
 
 def parts_of(names: Collection[str]) -> frozenset[Part]:
-    """What a process with these roles opens beside the journal, and so waits for when it starts."""
+    """What a process with these roles opens, and so waits for, when it starts."""
     return frozenset[Part]().union(*(_PARTS.get(name, EVERY_PART) for name in names))
 
 

@@ -9,7 +9,7 @@ __all__ = ("EVERY_PART", "SOURCE", "TOPIC", "NotOpened", "Part", "Stores", "open
 
 
 async def open_stores(settings: Settings, parts: Collection[Part] = EVERY_PART) -> Stores:
-    """Open the stores that the settings name: the journal, and these parts of the others. The embedded ones open whole."""
+    """Open the stores that the settings name: these parts of them at once. The embedded ones open whole."""
     if settings.store == "stack":
         from bootstrap.stores.stack import open_stack
 

@@ -28,8 +28,11 @@ SOURCE = "/erx/prescriptions"
 
 
 class Part(Enum):
-    """What may be opened beside the journal. ``BUS``: its topic is there; ``VIEWS``: rows of views, and webhooks."""
+    """What is opened before there are stores. A journal or a bus that is not among it connects by itself when it is used;
+    of the bus, the topic is then not made. ``VIEWS``: rows of views, and webhooks.
+    """
 
+    JOURNAL = "journal"
     BUS = "bus"
     VIEWS = "views"
 

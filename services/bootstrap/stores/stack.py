@@ -35,6 +35,7 @@ async def open_stack(settings: Settings, parts: Collection[Part]) -> Stores:
     Raises ``StoreUnavailable`` for a store that does not answer, ``StoreMismatch`` for one that cannot be used.
     """
     from eventkernel_cassandra.event_store import CassandraEventStore
+    from eventkernel_cassandra.late_session import LateSession
     from eventkernel_cassandra.outbox import CassandraOutbox
     from eventkernel_cassandra.pokes import PokeSender
     from eventkernel_cassandra.settings import Layout
@@ -61,7 +62,12 @@ async def open_stack(settings: Settings, parts: Collection[Part]) -> Stores:
         await _make_topic(settings, kafka)
 
     async with AsyncExitStack() as opened:
-        session = await _open_journal(settings, layout, clock, opened)
+        session: CqlSession
+        if Part.JOURNAL in parts:
+            session = await _open_journal(settings, layout, clock)
+        else:
+            session = LateSession(partial(_open_journal, settings, layout, clock), clock)
+        opened.push_async_callback(session.close)
         if Part.BUS in parts:
             await make_topic()
         views, webhooks = await _open_views(settings, opened) if Part.VIEWS in parts else _NO_VIEWS
@@ -101,23 +107,26 @@ async def open_stack(settings: Settings, parts: Collection[Part]) -> Stores:
     )
 
 
-async def _open_journal(settings: Settings, layout: "Layout", clock: Clock, opened: AsyncExitStack) -> "CqlSession":
+async def _open_journal(settings: Settings, layout: "Layout", clock: Clock) -> "CqlSession":
     from eventkernel_cassandra.connect import open_session
     from eventkernel_cassandra.durability import concerns
     from eventkernel_cassandra.errors import NotExecuted, ServerRefused
     from eventkernel_cassandra.migrations import migrate
 
     client: Driver | None = _CLIENTS[settings.cassandra_client]
-    try:
-        session = await open_session(_cassandra(settings), client)
-        opened.push_async_callback(session.close)
-        await migrate(session, settings.cassandra_keyspace, layout, clock, replication=settings.cassandra_replication)
-        for concern in await concerns(session):
-            _log.warning("cassandra: %s", concern)
-    except NotExecuted as error:
-        raise StoreUnavailable(CASSANDRA, str(error)) from error
-    except ServerRefused as error:
-        raise StoreMismatch(CASSANDRA, expected="a server this program may use", actual=str(error)) from error
+    async with AsyncExitStack() as opened:
+        try:
+            session = await open_session(_cassandra(settings), client)
+            opened.push_async_callback(session.close)
+            keyspace, replication = settings.cassandra_keyspace, settings.cassandra_replication
+            await migrate(session, keyspace, layout, clock, replication=replication)
+            for concern in await concerns(session):
+                _log.warning("cassandra: %s", concern)
+        except NotExecuted as error:
+            raise StoreUnavailable(CASSANDRA, str(error)) from error
+        except ServerRefused as error:
+            raise StoreMismatch(CASSANDRA, expected="a server this program may use", actual=str(error)) from error
+        opened.pop_all()
     return session
 
 

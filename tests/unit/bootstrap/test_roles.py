@@ -8,17 +8,17 @@ from bootstrap.stores.record import NotOpened
 @pytest.mark.parametrize(
     ("names", "parts"),
     [
-        (["command"], set()),
-        (["relay"], {Part.BUS}),
+        (["command"], {Part.JOURNAL}),
+        (["relay"], {Part.JOURNAL, Part.BUS}),
         (["query"], {Part.VIEWS}),
         (["projector"], EVERY_PART),
         (["webhooks"], EVERY_PART),
-        (["command", "relay"], {Part.BUS}),
+        (["command", "relay"], {Part.JOURNAL, Part.BUS}),
         (["relay", "query"], EVERY_PART),
         (ROLES, EVERY_PART),
     ],
 )
-def test_a_process_opens_what_its_roles_need_beside_the_journal(names: list[str], parts: set[Part]) -> None:
+def test_a_process_opens_what_its_roles_need(names: list[str], parts: set[Part]) -> None:
     assert parts_of(names) == parts
 
 
