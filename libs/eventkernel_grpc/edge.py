@@ -23,7 +23,14 @@ from eventkernel_grpc.call import CallContext, enter_call
 from eventkernel_grpc.deadlines import Deadlines, reply_seconds
 from eventkernel_grpc.draining import Draining
 from eventkernel_grpc.error_table import row_of
-from eventkernel_grpc.errors import DeadlinePassed, MethodUnknown, OutcomeNotKnown, RequestInvalid, Violation
+from eventkernel_grpc.errors import (
+    DeadlinePassed,
+    MethodUnknown,
+    OutcomeNotKnown,
+    RequestInvalid,
+    RequestTooLarge,
+    Violation,
+)
 from eventkernel_grpc.limits import ConcurrencyLimit
 from eventkernel_grpc.observer import CallObserver, CallRecord
 from eventkernel_grpc.status import DETAILS_KEY
@@ -61,6 +68,7 @@ class Edge:
     draining: Draining
     observer: CallObserver
     deadlines: Deadlines
+    request_bytes_max: int
 
     def wrapped(self, method: Method) -> "grpc.RpcMethodHandler[Any, Any]":
         """The handler to register with grpc in the place of the given one."""
@@ -187,9 +195,11 @@ class Edge:
 
     def _reader(self, method: Method) -> Callable[[Any], Any]:
         parse: Callable[[bytes], Message] = method.handler.request_deserializer  # type: ignore[assignment]  # generated: set
-        check = self.validator.check
+        check, at_most = self.validator.check, self.request_bytes_max
 
         def read(raw: bytes) -> Message:
+            if len(raw) > at_most:
+                raise RequestTooLarge(size=len(raw), at_most=at_most)
             try:
                 request = parse(raw)
             except DecodeError as error:

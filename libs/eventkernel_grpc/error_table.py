@@ -150,6 +150,12 @@ def _request_invalid(error: edge.RequestInvalid) -> WireError:
     return WireError(Code.INVALID_ARGUMENT, error.reason, str(error), facts, [listed])
 
 
+def _request_too_large(error: edge.RequestTooLarge) -> WireError:
+    violation = bad_request([("", "MESSAGE_TOO_LARGE", f"at most {error.at_most} bytes")])
+    facts = {"bytes": str(error.size), "limit": str(error.at_most)}
+    return WireError(Code.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE", str(error), facts, [violation])
+
+
 def _metadata_invalid(error: edge.MetadataInvalid) -> WireError:
     violation = bad_request([(f"metadata:{error.key}", "INVALID_METADATA", error.rule)])
     return WireError(Code.INVALID_ARGUMENT, "INVALID_METADATA", str(error), {"key": error.key}, [violation])
@@ -198,6 +204,7 @@ TABLE: Mapping[type[BaseException], Row] = {
     kernel.UpcasterGap: Row(_internal("UPCASTER_GAP"), hidden=True),
     kernel.Divergence: Row(_divergence, hidden=True),
     edge.RequestInvalid: Row(_request_invalid),
+    edge.RequestTooLarge: Row(_request_too_large),
     edge.MetadataInvalid: Row(_metadata_invalid),
     edge.DeadlinePassed: Row(_deadline_passed),
     edge.OutcomeNotKnown: Row(_outcome_not_known),

@@ -4,6 +4,7 @@
 
     KernelError
     ├── RequestInvalid       the request breaks rules of its proto, or cannot be read at all; every violation is listed
+    ├── RequestTooLarge      the request has more bytes than the server reads
     ├── MetadataInvalid      the call's metadata lacks a key or holds a value that breaks its rule
     ├── DeadlinePassed       the call took longer than the caller, or the server's default, allows
     │   └── OutcomeNotKnown  the same of a call that may have changed something
@@ -39,6 +40,15 @@ class RequestInvalid(KernelError):
         super().__init__(f"the request is not valid{first}{more}")
         self.violations = tuple(violations)
         self.reason = reason
+
+
+class RequestTooLarge(KernelError):
+    """The request has more bytes than the server reads. It was not read, and nothing was changed."""
+
+    def __init__(self, *, size: int, at_most: int) -> None:
+        super().__init__(f"the request has {size} bytes, at most {at_most} are read")
+        self.size = size
+        self.at_most = at_most
 
 
 class MetadataInvalid(KernelError):

@@ -62,6 +62,7 @@ class GrpcServer:
             draining=self._draining,
             observer=observer or LogObserver(),
             deadlines=Deadlines(self.settings.default_deadline_seconds),
+            request_bytes_max=self.settings.receive_bytes_max,
         )
         self._services: list[str] = []
         self._absent: Callable[[str], KernelError] | None = None

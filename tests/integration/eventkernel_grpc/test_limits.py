@@ -130,8 +130,20 @@ async def test_cancelled_stream_ends_the_handler_and_frees_the_place(serve: Any,
         await asyncio.wait_for(served.server.streams.idle(), DEADLINE_SECONDS)
 
 
-async def test_oversized_request_is_refused_and_the_connection_lives_on(serve: Any, text: Any) -> None:
+async def test_oversized_request_is_refused_with_the_limit_and_the_connection_lives_on(serve: Any, text: Any) -> None:
     async with serve(receive_bytes_max=1024) as served:
         error = await refused(served.unary("Look")(text(value="x" * 2000)))
+        assert (error.code, error.reason) == (Code.RESOURCE_EXHAUSTED, "MESSAGE_TOO_LARGE")
+        assert error.metadata == {"bytes": "2003", "limit": "1024"}
+        assert [violation.message for violation in error.violations] == ["at most 1024 bytes"]
+        assert not error.may_retry
+        whole = text(value="x" * 1021)
+        assert whole.ByteSize() == 1024
+        assert (await served.unary("Look")(whole)).value == whole.value
+
+
+async def test_request_beyond_what_grpc_reads_is_refused_and_the_connection_lives_on(serve: Any, text: Any) -> None:
+    async with serve(receive_bytes_max=1024) as served:
+        error = await refused(served.unary("Look")(text(value="x" * 20_000)))
         assert error.code is Code.RESOURCE_EXHAUSTED
         assert (await served.unary("Look")(text(value="x"))).value == "x"

@@ -105,6 +105,12 @@ CASES: list[tuple[BaseException, Code, str, dict[str, str]]] = [
         {"stream": "prescription-1", "version": "2"},
     ),
     (
+        edge.RequestTooLarge(size=11, at_most=10),
+        Code.RESOURCE_EXHAUSTED,
+        "MESSAGE_TOO_LARGE",
+        {"bytes": "11", "limit": "10"},
+    ),
+    (
         edge.RequestInvalid([edge.Violation("a", "string.uuid", "must be a valid UUID")]),
         Code.INVALID_ARGUMENT,
         "INVALID_REQUEST",
