@@ -79,7 +79,7 @@ def retry_after_seconds(header: str, now: datetime) -> float | None:
     else:
         try:
             moment = parsedate_to_datetime(text)
-        except ValueError:
+        except (ValueError, OverflowError):  # numbers that no date can hold are the endpoint's to choose, too
             return None
         seconds = (moment.replace(tzinfo=moment.tzinfo or UTC) - now).total_seconds()
     return min(max(seconds, 0.0), RETRY_AFTER_SECONDS_MAX)

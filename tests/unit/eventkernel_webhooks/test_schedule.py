@@ -66,6 +66,8 @@ def test_retry_after_pauses_the_endpoint_and_never_shortens_the_schedule() -> No
         ("soon", None),
         ("", None),
         ("²", None),
+        ("Mon, 02 Mar 2026 08:00:00 +99999999999999999999", None),
+        ("Mon, 99999999999999999999 Mar 2026 08:00:00 GMT", None),
     ],
 )
 def test_retry_after_is_seconds_or_a_date_and_at_most_a_day(header: str, seconds: float | None) -> None:
