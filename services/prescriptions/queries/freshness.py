@@ -18,6 +18,8 @@ POSITIONS_SECONDS: Final = 0.2
 STATUS_SECONDS: Final = 0.5
 BUS_SECONDS: Final = 0.25
 """How long an answer waits for the bus to tell how far behind it is."""
+SILENT_SECONDS: Final = 2.0
+"""How long nobody waits for it after it did not."""
 
 T = TypeVar("T")
 
@@ -46,28 +48,32 @@ class Progress:
 
 
 class Cached(Generic[T]):
-    """A value asked again only when it has grown old; callers that come meanwhile wait for the one who asks."""
+    """A value asked again only when it has grown old. Callers that come meanwhile wait for the same question and take its
+    answer, also where that took longer than it stays young: of a slow store, nobody waits for more than one answer.
+    """
 
     def __init__(self, ask: Callable[[], Awaitable[T]], seconds_max: float) -> None:
         self._ask = ask
         self._seconds = seconds_max
-        self._lock = asyncio.Lock()
         self._known: tuple[float, T] | None = None
+        self._asking: asyncio.Task[T] | None = None
 
     async def get(self) -> T:
-        """The value, at most so old."""
-        loop = asyncio.get_running_loop()
-        if (value := self._young(loop.time())) is not None:
-            return value[1]
-        async with self._lock:
-            value = self._young(loop.time())
-            if value is None:
-                begun = loop.time()
-                value = self._known = (begun, await self._ask())
-            return value[1]
+        """The value, at most so old, or what the question gives that is under way. Raises what that does."""
+        known = self._known
+        if known is not None and asyncio.get_running_loop().time() <= known[0]:
+            return known[1]
+        if self._asking is None or self._asking.done():
+            self._asking = asyncio.create_task(self._asked(), name="freshness")
+            # The event loop shall not complain of an error for which all who asked have given up waiting.
+            self._asking.add_done_callback(lambda done: done.cancelled() or done.exception())
+        return await asyncio.shield(self._asking)
 
-    def _young(self, now: float) -> tuple[float, T] | None:
-        return self._known if self._known is not None and now - self._known[0] <= self._seconds else None
+    async def _asked(self) -> T:
+        young_until = asyncio.get_running_loop().time() + self._seconds
+        value = await self._ask()
+        self._known = (young_until, value)
+        return value
 
 
 class Freshnesses:
@@ -79,6 +85,7 @@ class Freshnesses:
         self._topic = topic
         self._group = group
         self._progress = Cached(self._progress_if_told, POSITIONS_SECONDS)
+        self._silent_until = 0.0
         self._statuses: dict[str, Cached[ViewStatus]] = {}
         self._made: dict[str, tuple[ViewStatus, Progress | None, consistency_pb2.Freshness]] = {}
 
@@ -96,7 +103,12 @@ class Freshnesses:
         return made
 
     async def progress(self) -> Progress | None:
-        """The group's progress, at most ``POSITIONS_SECONDS`` old; None where the bus does not answer in time."""
+        """The group's progress, at most ``POSITIONS_SECONDS`` old; None where the bus does not answer in time.
+
+        It is not asked again for ``SILENT_SECONDS`` then, so that few answers wait for a bus that is away.
+        """
+        if asyncio.get_running_loop().time() < self._silent_until:
+            return None
         return await self._progress.get()
 
     async def _progress_if_told(self) -> Progress | None:
@@ -107,6 +119,7 @@ class Freshnesses:
                 ends = await self._tail.end_offsets(self._topic)
         except (KernelError, TimeoutError) as error:
             _log.warning("positions on the bus are unknown: %r", error)
+            self._silent_until = asyncio.get_running_loop().time() + SILENT_SECONDS
             return None
         return Progress(tuple((source, committed.get(source, 0), ends[source]) for source in sorted(ends)))
 

@@ -61,7 +61,33 @@ async def test_a_caller_who_gives_up_does_not_take_the_others_along() -> None:
     hasty.cancel()
     await asyncio.wait({hasty})
     asked.go_on.set()
-    assert await patient == 2
+    assert await patient == 1
+
+
+async def test_an_answer_that_took_longer_than_it_stays_young_serves_all_who_waited_for_it() -> None:
+    asked = Asked()
+    value = Cached(asked, 0)
+    asked.go_on.clear()
+    callers = [asyncio.create_task(value.get()) for _ in range(5)]
+    await asyncio.sleep(0)
+    asked.go_on.set()
+    assert await asyncio.gather(*callers) == [1] * 5
+    assert await value.get() == 2
+
+
+async def test_an_error_reaches_all_who_waited_and_is_not_kept() -> None:
+    failing = True
+
+    async def ask() -> int:
+        if failing:
+            raise StoreUnavailable("views", "away")
+        return 1
+
+    value = Cached(ask, 60)
+    told = await asyncio.gather(value.get(), value.get(), return_exceptions=True)
+    assert [type(one) for one in told] == [StoreUnavailable] * 2
+    failing = False
+    assert await value.get() == 1
 
 
 class SilentTail(MemoryBusTail):
@@ -83,7 +109,10 @@ async def test_where_the_bus_is_silent_the_distance_is_unknown_and_said_so(caplo
 class SlowTail(MemoryBusTail):
     """A bus that takes its time, beyond all patience."""
 
+    asked = 0
+
     async def committed(self, group: str, topic: str) -> Mapping[TopicPartition, int]:
+        self.asked += 1
         await asyncio.Event().wait()
         return {}
 
@@ -96,6 +125,15 @@ async def test_no_answer_waits_long_for_a_bus_that_does_not_answer(caplog: pytes
         made = await freshness.of(PRESCRIPTION_VIEW)
     assert not made.HasField("events_behind")
     assert "TimeoutError" in caplog.text
+
+
+async def test_however_many_ask_while_the_bus_is_silent_it_is_asked_once_in_a_while() -> None:
+    views, tail = MemoryViewStore(), SlowTail(MemoryBus())
+    await views.prepare([PRESCRIPTION_VIEW])
+    freshness = Freshnesses(views, tail, topic=TOPIC, group="views")
+    for _ in range(3):
+        await asyncio.gather(*(freshness.of(PRESCRIPTION_VIEW) for _ in range(100)))
+    assert tail.asked == 1
 
 
 async def test_a_view_that_has_applied_nothing_says_no_time() -> None:
