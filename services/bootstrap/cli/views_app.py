@@ -1,5 +1,6 @@
 """The commands of `erx views`, registered; their work is in `views` and `parked`."""
 
+from collections.abc import Mapping
 from typing import Annotated, Any
 
 import typer
@@ -57,6 +58,7 @@ def rebuild(
     """Fill a new table from the log beside the one that answers, or go on with one that was stopped."""
     from bootstrap.cli import views
 
+    _fits_together(stream, dry_run=dry_run, others={"--since": bool(since), "--switch": switch, "--restart": restart})
     if stream is None:
         views.rebuild(
             settings,
@@ -72,6 +74,16 @@ def rebuild(
     if not names or len(names) != 1:
         raise typer.BadParameter("name the one view whose stream is meant", param_hint="VIEW")
     views.rebuild_stream(settings, names[0], stream, dry_run=dry_run, tenant=tenant, as_json=as_json)
+
+
+def _fits_together(stream: str | None, *, dry_run: bool, others: Mapping[str, bool]) -> None:
+    """Refuse options that would be passed over: who asks for a dry run must not get a rebuild."""
+    if stream is None and dry_run:
+        raise typer.BadParameter("says what would change of one stream: name it with --stream", param_hint="--dry-run")
+    if stream is not None and (given := [name for name, said in others.items() if said]):
+        raise typer.BadParameter(
+            "a stream is rebuilt in the table that answers: it goes without --stream", param_hint=", ".join(given)
+        )
 
 
 @app.command()
