@@ -32,8 +32,9 @@ async def start_rebuilds(
 ) -> list[Rebuild]:
     """Begin rebuilds, or continue those that were stopped or failed: all of them, or none.
 
-    A rebuild that runs is left as it is. One that waits for its switch is refused (``REBUILD_READY``) unless ``restart``, as is
-    a restart of one that runs (``REBUILD_RUNNING``): stop it first. Tables that can neither answer nor be rolled back to go.
+    A rebuild that runs goes on as it is; until it is compared it may still be asked for that it switches by itself. One that
+    waits for its switch is refused (``REBUILD_READY``) unless ``restart``, as is a restart of one that runs
+    (``REBUILD_RUNNING``): stop it first. Tables that can neither answer nor be rolled back to go.
     """
     now = clock.now()
     views = by_name(views)
@@ -58,6 +59,7 @@ def _wanted(view: View[Any, Any], active: int, known: Rebuild | None, wish: Wish
         raise Refusal("REBUILD_READY", f"{view.name} is rebuilt and waits for its switch; or start it anew")
     if known is not None and not wish.restart and known.phase in {*WORKING, Phase.READY, Phase.FAILED}:
         phase = Phase.FILLING if known.phase is Phase.FAILED else known.phase
+        known = replace(known, switch_when_equal=known.switch_when_equal or wish.switch_when_equal)
         return known if known.working else replace(known, wanted=True, phase=phase, error="", changed_at=now)
     if known is not None and _runs(known, now):
         raise Refusal("REBUILD_RUNNING", f"a rebuild of {view.name} runs; stop it before it is started anew")
@@ -77,7 +79,14 @@ def _with_progress_of(found: Rebuild | None, made: Rebuild) -> Rebuild:
     """Its worker may have told progress since it was read."""
     if found is None or found.generation != made.generation:
         return made
-    return replace(found, phase=made.phase, wanted=made.wanted, error=made.error, changed_at=made.changed_at)
+    return replace(
+        found,
+        phase=made.phase,
+        wanted=made.wanted,
+        switch_when_equal=made.switch_when_equal,
+        error=made.error,
+        changed_at=made.changed_at,
+    )
 
 
 def _same(one: Rebuild | None, other: Rebuild | None) -> bool:

@@ -208,7 +208,7 @@ class Rebuilder(Generic[E]):
             return
         for work, comparison in zip(works, found or (), strict=False):
             work.rebuild = replace(work.rebuild, comparison=comparison)
-            await self._turn(work, Phase.READY, goes_on=comparison.agrees and work.rebuild.switch_when_equal)
+            await self._turn(work, Phase.READY, agrees=comparison.agrees)
 
     async def _switch(self, work: _Work, halt: asyncio.Event) -> None:
         try:
@@ -260,15 +260,19 @@ class Rebuilder(Generic[E]):
                 if not work.rebuild.working or known.phase is not work.rebuild.phase:
                     continue  # at rest, or being moved on by this very worker
                 wanted = wanted and known.wanted
-                work.rebuild = replace(work.rebuild, leased_until=self._lease(now), wanted=known.wanted)
+                work.rebuild = replace(_wished(work.rebuild, known), leased_until=self._lease(now))
                 await save_rebuild(transaction, work.view, work.rebuild)
         return wanted
 
-    async def _turn(self, work: _Work, phase: Phase, error: str = "", *, goes_on: bool = False) -> None:
+    async def _turn(self, work: _Work, phase: Phase, error: str = "", *, agrees: bool = False) -> None:
+        """To the next phase; tables that agree are switched where somebody wishes it by then."""
         now = self._from.clock.now()
         async with self._from.store.transaction() as transaction:
             known = await load_rebuild(transaction, work.view)
-            wanted = known is not None and known.wanted and (phase in WORKING or goes_on)
+            if known is not None:
+                work.rebuild = _wished(work.rebuild, known)
+            goes_on = phase in WORKING or (agrees and work.rebuild.switch_when_equal)
+            wanted = known is not None and known.wanted and goes_on
             work.rebuild = replace(work.rebuild, phase=phase, error=error, changed_at=now, wanted=wanted)
             await save_rebuild(transaction, work.view, work.rebuild)
         self._tell(work)
@@ -278,9 +282,7 @@ class Rebuilder(Generic[E]):
             for work in works:
                 known = await load_rebuild(transaction, work.view)
                 if known is not None and known.owner == self._owner:
-                    mine = (
-                        known if known.phase is not work.rebuild.phase else replace(work.rebuild, wanted=known.wanted)
-                    )
+                    mine = known if known.phase is not work.rebuild.phase else _wished(work.rebuild, known)
                     await save_rebuild(transaction, work.view, replace(mine, owner="", leased_until=None))
 
     def _tell(self, work: _Work) -> None:
@@ -293,3 +295,8 @@ class Rebuilder(Generic[E]):
 
     def _lease(self, now: datetime) -> datetime:
         return now + timedelta(seconds=self._settings.lease_seconds)
+
+
+def _wished(mine: Rebuild, known: Rebuild) -> Rebuild:
+    """A worker's rebuild with what others have asked for meanwhile."""
+    return replace(mine, wanted=known.wanted, switch_when_equal=known.switch_when_equal)

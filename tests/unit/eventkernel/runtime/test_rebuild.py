@@ -287,6 +287,50 @@ async def test_stopping_is_heard_while_it_works(world: Any, views: ViewStore) ->
     assert (rebuild.phase, rebuild.wanted, rebuild.owner) == (Phase.FILLING, False, "")
 
 
+class AskedOnTheWay:
+    """A directory in the middle of which somebody starts the rebuild once more, so that it switches by itself."""
+
+    def __init__(self, world: Any, views: ViewStore) -> None:
+        self._inner = MemoryStreamDirectory(world.journal)
+        self._views = views
+        self.asked: Rebuild | None = None
+
+    async def streams(self, **given: Any) -> AsyncIterator[Any]:
+        async for head in self._inner.streams(**given):
+            yield head
+            if self.asked is None:
+                self.asked = await start(self._views, COUNTER_VIEW, switch_when_equal=True)
+
+    async def heads(self, streams: list[StreamId]) -> Any:
+        return await self._inner.heads(streams)
+
+
+async def test_a_rebuild_that_runs_switches_by_itself_once_somebody_asks_for_it(world: Any, views: ViewStore) -> None:
+    for _ in range(10):
+        await write(world, 1)
+    await project(world, views)
+    begun = await start(views, COUNTER_VIEW)
+    directory = AskedOnTheWay(world, views)
+    from_here = replace(sources(world, views), directory=directory)
+    await Rebuilder("one", from_here, VIEWS, settings=SMALL).run_once(asyncio.Event())
+    assert directory.asked is not None
+    assert (begun.switch_when_equal, directory.asked.generation) == (False, begun.generation)
+    assert ((await known(views, COUNTER_VIEW)).phase, await active(views, COUNTER_VIEW)) == (Phase.SWITCHED, 1)
+
+
+@pytest.mark.parametrize("asked_at", ["the beginning", "going on"])
+async def test_a_rebuild_that_was_stopped_switches_by_itself_whenever_that_was_asked_for(
+    world: Any, views: ViewStore, asked_at: str
+) -> None:
+    await write(world, 1)
+    await project(world, views)
+    await start(views, COUNTER_VIEW, switch_when_equal=asked_at == "the beginning")
+    await stop_rebuild(views, COUNTER_VIEW, clock=SystemClock())
+    await start(views, COUNTER_VIEW, switch_when_equal=asked_at == "going on")
+    await rebuilder(world, views).run_once(asyncio.Event())
+    assert ((await known(views, COUNTER_VIEW)).phase, await active(views, COUNTER_VIEW)) == (Phase.SWITCHED, 1)
+
+
 async def test_what_cannot_pass_makes_the_rebuild_fail_and_it_can_be_continued(world: Any, views: ViewStore) -> None:
     await write(world, 1)
     await start(views, COUNTER_VIEW)
