@@ -24,6 +24,7 @@ from eventkernel_sqlite.view_session import ViewSession
 from eventkernel_sqlite.view_transaction import SqliteViewTransaction
 
 READERS_MAX = 8
+"""Readings at once; others wait."""
 
 SELECT_STATUS = """
     SELECT c.streams, c.events_applied, c.updated_at,
@@ -36,14 +37,15 @@ SELECT_STATUS = """
 class SqliteViewStore:
     """Opens the file and makes the shared tables; ``prepare`` makes those of the views."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, *, readers_max: int = READERS_MAX) -> None:
         self._writer = open_for_writing(path)
         self._writing = asyncio.Lock()
         self._write_thread = ThreadPoolExecutor(1, thread_name_prefix="views-writer")
-        self._read_threads = ThreadPoolExecutor(READERS_MAX, thread_name_prefix="views-reader")
+        self._read_threads = ThreadPoolExecutor(readers_max, thread_name_prefix="views-reader")
         self._path = path
         self._idle: list[sqlite3.Connection] = []
-        self._readers = asyncio.Semaphore(READERS_MAX)
+        self._readers_max = readers_max
+        self._readers = asyncio.Semaphore(readers_max)
         self._prepared = PreparedViews()
         self._closed = False
 
@@ -91,7 +93,7 @@ class SqliteViewStore:
         async with self._writing:
             await asyncio.to_thread(self._write_thread.shutdown)
             self._writer.close()
-        for _ in range(READERS_MAX):
+        for _ in range(self._readers_max):
             await self._readers.acquire()
         await asyncio.to_thread(self._read_threads.shutdown)
         while self._idle:

@@ -95,24 +95,26 @@ async def answering(
 ) -> AsyncIterator[tuple[ViewReading, consistency_pb2.Freshness]]:
     """A reading that has seen what is demanded, and as of when it is; how much was overlaid it says after the block.
 
-    The freshness is asked first: the rows may be newer than it says, never older.
+    The freshness is asked first: the rows may be newer than it says, never older. It is asked while no reading is held: a store
+    has room for some, and those who hold them would wait for somebody who wants one more.
     """
     async with AsyncExitStack() as stack:
-        overlaid = await _overlaid(stack, sources, view, call, demand) if demand.overlays else None
-        if overlaid is None:
-            await waited(sources, view, call, demand)
+        if demand.overlays:
+            made = await sources.freshness.of(view)
+            overlaid = await _overlaid(stack, sources, view, call, demand)
+            if overlaid is not None:
+                if demand.wanted:
+                    made.requested_token_reached = True
+                yield restricted(sources, call, overlaid), made
+                made.events_overlaid = overlaid.events_overlaid
+                return
+        await waited(sources, view, call, demand)
         made = await sources.freshness.of(view)
-        made.overlay_degraded = demand.overlays and overlaid is None
-        reading: ViewReading
-        if overlaid is None:
-            reading = await stack.enter_async_context(sources.views.reading())
-        else:
-            reading = overlaid
+        made.overlay_degraded = demand.overlays
+        reading = await stack.enter_async_context(sources.views.reading())
         if demand.wanted:
-            made.requested_token_reached = overlaid is not None or await _reached(view, reading, demand)
+            made.requested_token_reached = await _reached(view, reading, demand)
         yield restricted(sources, call, reading), made
-        if overlaid is not None:
-            made.events_overlaid = overlaid.events_overlaid
 
 
 async def _overlaid(

@@ -3,7 +3,7 @@
 import asyncio
 from collections.abc import AsyncIterator, Callable
 from contextlib import AbstractAsyncContextManager, AsyncExitStack, asynccontextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -18,6 +18,7 @@ from bootstrap.settings import load
 from bootstrap.stores import Stores, open_stores
 from bootstrap.testing.calls import Caller, caller
 from erx.eventlog.v1 import consistency_pb2 as cp
+from eventkernel_sqlite.view_store import SqliteViewStore
 
 OVERLAY = cp.CONSISTENCY_MODE_OVERLAY
 
@@ -68,8 +69,12 @@ async def run(folder: Path, *, apart: bool = False, relay: bool = True, **settin
         heard[name] = address
 
     async with AsyncExitStack() as started:
-        stores = await open_stores(made)
-        started.push_async_callback(stores.close)
+        opened = await open_stores(made)
+        started.push_async_callback(opened.close)
+        # Room for one reading: whoever asks for another while it holds one waits for itself, and its test does not end.
+        narrow = SqliteViewStore(folder / "views.db", readers_max=1)
+        started.push_async_callback(narrow.close)
+        stores = replace(opened, views=narrow)
         query = Process(made, stores, Metrics(), failed=asyncio.Event(), said=said)
         command = Process(made, stores, Metrics(), failed=asyncio.Event(), said=said) if apart else query
         running = Running(stores, command, query, None, started)  # type: ignore[arg-type]

@@ -155,12 +155,16 @@ class QuerySide:
 
 @pytest.fixture(params=["memory", "sqlite", pytest.param("postgres", marks=pytest.mark.stack("postgres"))])
 async def views(request: pytest.FixtureRequest, tmp_path: Path) -> AsyncIterator[ViewStore]:
-    """Each store that read models can live in."""
+    """Each store that read models can live in, with one connection for readings where it has connections.
+
+    Whoever asks for another reading while it holds one would then wait for itself, as many callers at once would for each
+    other on a server that has more.
+    """
     match request.param:
         case "memory":
             made: AbstractAsyncContextManager[ViewStore] = closing_after(MemoryViewStore())
         case "sqlite":
-            made = closing_after(SqliteViewStore(tmp_path / "views.db"))
+            made = closing_after(SqliteViewStore(tmp_path / "views.db", readers_max=1))
         case _:
             made = schema_of_its_own(request.getfixturevalue("postgres_server"))
     async with made as store:
@@ -176,7 +180,7 @@ async def closing_after(store: ViewStore) -> AsyncIterator[ViewStore]:
 @asynccontextmanager
 async def schema_of_its_own(server: PostgresServer) -> AsyncIterator[ViewStore]:
     """In a real Postgres, dropped in the end."""
-    settings = PostgresSettings(server.dsn(), schema=f"queries_{uuid4().hex[:12]}")
+    settings = PostgresSettings(server.dsn(), schema=f"queries_{uuid4().hex[:12]}", readers_max=1, writers_max=1)
     store = await PostgresViewStore.open(settings)
     yield store
     await store.close()
