@@ -42,6 +42,7 @@ def check_context(context: EventContext, root: Path, now: Described) -> Iterator
     yield from _bytes_without_shape(context, files)
     yield from _names(context)
     yield from _messages_nobody_reads(context, now)
+    yield from _untold(context)
     yield from _gaps(context)
     yield from _steps_never_reached(context, files)
     yield from _unreadable(context, files)
@@ -104,6 +105,16 @@ def _messages_nobody_reads(context: EventContext, now: Described) -> Iterator[st
             continue
         if not any(field.type in shapes for field in message.fields):
             yield f"{name} ({message.file}) is registered nowhere: nothing reads it"
+
+
+def _untold(context: EventContext) -> Iterator[str]:
+    """Events of today that have no place in the wrapper, so that no history and no watch could tell them."""
+    wrapper = context.wrapper.DESCRIPTOR
+    told = {field.message_type.full_name for field in wrapper.fields if field.message_type is not None}
+    for event_type, version in sorted(context.upcasters.newest.items()):
+        message = context.messages.get((event_type, version))
+        if message is not None and message.DESCRIPTOR.full_name not in told:
+            yield f"{event_type} version {version} has no place in {wrapper.full_name}: histories and watches cannot tell it"
 
 
 def _gaps(context: EventContext) -> Iterator[str]:

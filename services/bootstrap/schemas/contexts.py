@@ -33,8 +33,9 @@ class EventContext:
     """One context's events and all that rests on their shapes.
 
     ``package`` is the protobuf package without its version; ``messages`` has every shape that can be read, by type and schema
-    version; ``producers`` the commands that each event of today comes of; ``state_version`` is the declared one of snapshots.
-    ``wire`` is the folder of the codec's modules.
+    version; ``wrapper`` is the message in which histories and watches tell an event of today; ``producers`` the commands that
+    each event of today comes of; ``state_version`` is the declared one of snapshots. ``wire`` is the folder of the codec's
+    modules.
     """
 
     name: str
@@ -43,6 +44,7 @@ class EventContext:
     topic: str
     source: str
     messages: Mapping[tuple[str, int], type[Message]]
+    wrapper: type[Message]
     upcasters: Upcasters
     downcasters: Downcasters | None
     codecs: Codecs[Any, Any]
@@ -90,6 +92,7 @@ def contexts() -> tuple[EventContext, ...]:
 
 def prescriptions() -> EventContext:
     """The prescriptions."""
+    from erx.prescriptions.events.v3 import event_pb2
     from prescriptions.domain.decider import PRESCRIPTION
     from prescriptions.domain.state import Prescription
     from prescriptions.domain.table import ROWS
@@ -106,6 +109,7 @@ def prescriptions() -> EventContext:
         topic=TOPIC,
         source=SOURCE,
         messages=events.MESSAGES,
+        wrapper=event_pb2.PrescriptionEvent,
         upcasters=events.UPCASTERS,
         downcasters=DOWNCASTERS,
         codecs=Codecs(events.PrescriptionEventCodec(), PrescriptionStateCodec()),

@@ -16,6 +16,7 @@ from google.protobuf.descriptor import Descriptor, FieldDescriptor
 from bootstrap.checkout import ROOT, TOOLS
 from bootstrap.schemas.contexts import EventContext
 from bootstrap.schemas.golden import MARK, SEAL
+from bootstrap.schemas.held import Contracts, is_map, own_types
 
 OPEN: Final = f"{MARK}:"
 
@@ -50,7 +51,7 @@ class _Next:
     @property
     def function(self) -> str:
         """The step's name: ``prescription_cancelled``."""
-        return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", self.event_type).lower()
+        return _snake(self.event_type)
 
     def package(self, version: int) -> str:
         """The package of the context's events of one version."""
@@ -68,20 +69,23 @@ def skeletons(context: EventContext, event_type: str, root: Path) -> list[Writte
         raise NewVersionRefused(f"{event_type} is no event of today's {context.name}; there are {known}")
     message: Any = context.messages[event_type, newest].DESCRIPTOR
     step = _Next(context, event_type, newest, newest + 1, message)
-    contract = f"protos/{step.package(step.new).replace('.', '/')}/{step.stem}.proto"
-    present = root / contract
-    if present.is_file() and re.search(
-        rf"^message {event_type} \{{", present.read_text(encoding="utf-8"), re.MULTILINE
-    ):
+    contracts = Contracts(root, step.package(step.old), step.package(step.new))
+    contract = contracts.path_of(message)
+    if contracts.has(message):
         raise NewVersionRefused(f"{event_type} version {step.new} is there already: {contract}")
+    for kind in own_types(message):
+        if not contracts.has(kind):
+            contracts.add(kind, f"{OPEN} change it, or leave it as it was, and take this line out.")
+    contracts.add(message, f"{OPEN} give it its new shape, say in each comment what is so now, and take this line out.")
     wire = context.wire.relative_to(root) if context.wire.is_relative_to(root) else context.wire
     module = f"{wire.as_posix()}/upcasters/v{step.old}_to_v{step.new}.py"
     tests = f"tests/unit/{context.name}/wire/upcasters/test_{step.function}_v{step.new}.py"
     return [
-        Written(contract, _contract(step, root, contract)),
+        Written(contract, contracts.texts.pop(contract)),
         Written(module, _module(step, root / module)),
         Written(f"{context.golden}/v{step.new}/{event_type}.txt", _golden(step)),
         Written(tests, _test(step)),
+        *(Written(path, text) for path, text in contracts.texts.items()),
     ]
 
 
@@ -96,85 +100,19 @@ def write(files: Sequence[Written], root: Path) -> None:
     subprocess.run(command, cwd=root, check=True)  # noqa: S603 - the project's own tool, on the files above
 
 
-# The contract.
-
-
-def _contract(step: _Next, root: Path, contract: str) -> str:
-    source = (root / "protos" / step.message.file.name).read_text(encoding="utf-8")
-    said, body = _block(source, step.event_type)
-    lines = [*said, f"// {OPEN} give it its new shape, say in each comment what is so now, and take this line out."]
-    block = "\n".join([*lines, *_qualified(step, body)])
-    imports = sorted({file.name for file in _files_of(step.message)})
-    if not (root / contract).is_file():
-        head = ['syntax = "proto3";', "", f"package {step.package(step.new)};", ""]
-        head += [f'import "{name}";' for name in imports]
-        return "\n".join([*head, *([""] if imports else []), block]) + "\n"
-    text = (root / contract).read_text(encoding="utf-8")
-    found = re.findall(r'^import "(.+)";$', text, re.MULTILINE)
-    wanted = "\n".join(f'import "{name}";' for name in sorted({*found, *imports}))
-    if found:
-        first, last = text.index(f'import "{found[0]}";'), text.index(f'import "{found[-1]}";')
-        text = text[:first] + wanted + text[last + len(f'import "{found[-1]}";') :]
-    elif wanted:
-        text = text.replace(f"package {step.package(step.new)};\n", f"package {step.package(step.new)};\n\n{wanted}\n")
-    return f"{text.rstrip()}\n\n{block}\n"
-
-
-def _block(source: str, event_type: str) -> tuple[list[str], list[str]]:
-    """A message as it is written: the comment before it, and itself."""
-    lines = source.splitlines()
-    begin = lines.index(f"message {event_type} {{") if f"message {event_type} {{" in lines else -1
-    if begin < 0:
-        return [], lines[lines.index(f"message {event_type} {{}}") :][:1]
-    end = begin + lines[begin:].index("}")
-    first = begin
-    while first and lines[first - 1].startswith("//"):
-        first -= 1
-    return lines[first:begin], lines[begin : end + 1]
-
-
-def _qualified(step: _Next, body: Sequence[str]) -> Iterator[str]:
-    """The message with the names of the old package's own types in full, which the new package does not have."""
-    prefix = f"{step.package(step.old)}."
-    own = {t.full_name.removeprefix(prefix) for t in _types_of(step.message) if t.full_name.startswith(prefix)}
-    for line in body:
-        words = line.split("//")[0]
-        for name in own:
-            words = re.sub(rf"(?<![\w.]){re.escape(name)}(?= \w+ = \d)", prefix + name, words)
-        yield words + line[len(line.split("//")[0]) :]
-
-
-def _types_of(message: Descriptor) -> list[Any]:
-    """The messages and enums that the fields hold, without the entries of maps."""
-    found: list[Any] = []
-    for field in message.fields:
-        kind = field.message_type
-        if kind is not None and kind.GetOptions().map_entry:
-            found += _types_of(kind)
-        elif kind is not None or field.enum_type is not None:
-            found.append(kind or field.enum_type)
-    return [kind for kind in found if kind.containing_type is not message]
-
-
-def _files_of(message: Descriptor) -> list[Any]:
-    return [kind.file for kind in _types_of(message)]
-
-
 # The step.
 
 
 def _module(step: _Next, path: Path) -> str:
-    aliases = {version: f"{step.stem}{version}" for version in (step.old, step.new)}
-    imports = [f"from {step.package(v)} import {step.stem}_pb2 as {alias}" for v, alias in aliases.items()]
-    old, new = (f"{alias}.{step.event_type}" for alias in aliases.values())
-    function = [
-        f"def {step.function}(m: {old}) -> {new}:",
-        f'    """{OPEN} what the older version said, how it is said now, and what it could not say."""',
-        *_conversion(step, new),
-    ]
+    text = path.read_text(encoding="utf-8") if path.is_file() else ""
+    held = [kind for kind in own_types(step.message) if isinstance(kind, Descriptor)]
+    imports = sorted({line for kind in (step.message, *held) for line in _imports(step, kind)})
+    function = _function(step, step.message, step.function)
+    for kind in held:
+        if f"def {_converter(kind)}(" not in text:
+            function += ["", "", *_function(step, kind, _converter(kind))]
     entry = f'    Step("{step.event_type}", {step.old}, {step.function}),'
-    if path.is_file():
-        text = path.read_text(encoding="utf-8")
+    if text:
         generated = re.compile(r"(?:^from erx\..+\n)+", re.MULTILINE)
         kept = generated.search(text)
         lines = sorted({*imports, *(kept[0].splitlines() if kept else ())})
@@ -206,20 +144,46 @@ def _module(step: _Next, path: Path) -> str:
     return "\n".join(lines) + "\n"
 
 
-def _conversion(step: _Next, new: str) -> Iterator[str]:
-    if not step.message.fields:
-        yield f"    return {new}()"
-        return
-    yield f"    return {new}("
-    for field in step.message.fields:
-        yield f"        {field.name}={_value(field)},"
-    yield "    )"
+def _function(step: _Next, message: Descriptor, name: str) -> list[str]:
+    old, new = (f"{Path(message.file.name).stem}{version}.{message.name}" for version in (step.old, step.new))
+    return [
+        f"def {name}(m: {old}) -> {new}:",
+        f'    """{OPEN} what the older version said, how it is said now, and what it could not say."""',
+        f"    return {new}(",
+        *(f"        {field.name}={_value(field, message.file.package)}," for field in message.fields),
+        "    )",
+    ]
 
 
-def _value(field: FieldDescriptor) -> str:
+def _imports(step: _Next, message: Descriptor) -> Iterator[str]:
+    stem = Path(message.file.name).stem
+    for version in (step.old, step.new):
+        yield f"from {step.package(version)} import {stem}_pb2 as {stem}{version}"
+
+
+def _value(field: FieldDescriptor, package: str) -> str:
+    place = f"m.{field.name}"
+    kind = field.message_type
+    if kind is not None and is_map(field):
+        kind = kind.fields_by_name["value"].message_type
+    if kind is not None and kind.file.package == package and kind.containing_type is None:
+        if is_map(field):
+            return f"{{key: {_converter(kind)}(value) for key, value in {place}.items()}}"
+        if field.is_repeated:
+            return f"[{_converter(kind)}(each) for each in {place}]"
+        return f'{_converter(kind)}({place}) if m.HasField("{field.name}") else None'
     if field.has_presence:
-        return f'm.{field.name} if m.HasField("{field.name}") else None'
-    return f"m.{field.name}"
+        return f'{place} if m.HasField("{field.name}") else None'
+    return place
+
+
+def _converter(kind: Descriptor) -> str:
+    """The function for a type that events hold."""
+    return f"_{_snake(kind.name)}"
+
+
+def _snake(name: str) -> str:
+    return re.sub(r"(?<=[a-z0-9])(?=[A-Z])", "_", name).lower()
 
 
 # Golden file and test.
@@ -258,7 +222,7 @@ def test_whatever_version_{step.old}_said_can_be_read_and_the_rest_is_unknown(na
     said = {old}.{step.event_type}.FromString((GOLDEN / name).read_bytes())
     read = {step.function}(said)
     for field, value in said.ListFields():
-        assert getattr(read, field.name) == value
+        assert str(getattr(read, field.name)) == str(value)
     unknown = [field.name for field, _ in read.ListFields() if field.name not in said.DESCRIPTOR.fields_by_name]
     assert unknown == [], "an upcaster invents nothing"
 

@@ -26,7 +26,7 @@ _HANDED_OUT = (Happened.PART, Happened.FILL)
 _CODEC = PrescriptionEventCodec()
 _WRITTEN = frozenset({"PrescriptionCreated", "PrescriptionAmended"})
 _EVENT_FIELDS = {
-    field.message_type.name: field.name
+    field.message_type.full_name: field.name
     for field in event_pb2.PrescriptionEvent.DESCRIPTOR.fields
     if field.message_type is not None
 }
@@ -173,5 +173,5 @@ def newest_shape(event: RecordedEvent, meant: Event | None = None) -> event_pb2.
     message: Any = message_class(name, newest_of(name)).FromString(data)
     if name in _WRITTEN and message.content.patient.HasField("clear"):
         message.content.patient.reference_only.SetInParent()
-    fields: dict[str, Any] = {_EVENT_FIELDS[name]: message}
+    fields: dict[str, Any] = {_EVENT_FIELDS[message.DESCRIPTOR.full_name]: message}
     return event_pb2.PrescriptionEvent(**fields)

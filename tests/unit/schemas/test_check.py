@@ -54,6 +54,16 @@ def test_a_step_that_was_removed_is_named(context: EventContext, step: Step, now
     assert any(f"{step.type} has no step from version {step.version}" in problem for problem in problems), problems
 
 
+@by_context
+def test_an_event_of_today_that_no_history_could_tell_is_named(context: EventContext, now: Described) -> None:
+    _, any_other = next(iter(context.messages.items()))
+    wrapper = any_other.DESCRIPTOR.full_name
+    problems = found(replace(context, wrapper=any_other), now)
+    for event_type, version in context.upcasters.newest.items():
+        said = f"{event_type} version {version} has no place in {wrapper}: histories and watches cannot tell it"
+        assert said in problems
+
+
 @by_shape
 def test_a_shape_that_nothing_reads_any_more_is_named_with_its_bytes(
     context: EventContext, event_type: str, version: int, now: Described
