@@ -3,12 +3,15 @@
 Backward: a reader of the new set takes what a writer of the old one wrote (stored events, older clients). Forward: a reader
 of the old set takes what a writer of the new one writes (a rolling upgrade, consumers that did not change). Full: both. It is
 about protobuf's binary form; what only changes names is told as a matter of its JSON form. The rules follow "Updating A Message
-Type" of the protobuf language guide.
+Type" of the protobuf language guide. An event is a message that is stored by its name, in a package such as ``….events.v3``:
+one more of them, or one more version, is something that readers of the old set do not know.
 """
 
+import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from enum import Enum
+from functools import partial
 from typing import Any, Final
 
 from bootstrap.schemas.described import Described, EnumShape, Field, MessageShape, Method
@@ -60,7 +63,7 @@ class Difference:
 def compare(old: Described, new: Described) -> Difference:
     """Every change of messages, fields, enums and methods."""
     changes = [
-        *_pairs(old.messages, new.messages, _message_gone, _message_came, _messages),
+        *_pairs(old.messages, new.messages, _message_gone, partial(_message_came, new), _messages),
         *_pairs(old.enums, new.enums, _enum_gone, _enum_came, _enums),
         *_pairs(old.methods, new.methods, _method_gone, _method_came, _methods),
     ]
@@ -89,8 +92,25 @@ def _message_gone(message: MessageShape) -> Change:
     return Change(message.full_name, "message removed", ((Ability.BACKWARD, why), (Ability.FORWARD, writers)))
 
 
-def _message_came(message: MessageShape) -> Change:
+def _message_came(new: Described, message: MessageShape) -> Change:
+    if _is_event(new, message):
+        return Change(message.full_name, "event added", ((Ability.FORWARD, _NOT_KNOWN),))
     return Change(message.full_name, "message added")
+
+
+_EVENTS: Final = re.compile(r"(.+\.events\.v\d+)\.\w+")
+_NOT_KNOWN: Final = "old readers do not know it, and refuse or skip it: readers are upgraded before writers"
+
+
+def _is_event(described: Described, message: MessageShape) -> bool:
+    """Whether it is stored by itself: neither a part of others nor the wrapper that has one of them at a time."""
+    found = _EVENTS.fullmatch(message.full_name)
+    if found is None:
+        return False
+    around = (other for name, other in described.messages.items() if name.startswith(f"{found[1]}."))
+    if any(field.type == message.full_name and not field.oneof for other in around for field in other.fields):
+        return False
+    return not any(field.oneof and _EVENTS.fullmatch(field.type) for field in message.fields)
 
 
 def _messages(old: MessageShape, new: MessageShape) -> Iterator[Change]:

@@ -1,7 +1,7 @@
 """What each change of a contract costs its readers and writers; each claim about bytes is tried on bytes."""
 
 from dataclasses import replace
-from typing import Any
+from typing import Any, get_args
 
 import pytest
 from google.protobuf import descriptor_pool, message_factory
@@ -10,6 +10,7 @@ from google.protobuf.descriptor_pb2 import DescriptorProto, FieldDescriptorProto
 from bootstrap.schemas.described import describe
 from bootstrap.schemas.diff import Ability, Change, Difference, compare
 from bootstrap.schemas.images import RELEASED, built_in, read_image
+from prescriptions.domain.events import Event
 
 TYPES = {name.removeprefix("TYPE_").lower(): number for name, number in FieldDescriptorProto.Type.items()}
 BOTH = {Ability.BACKWARD, Ability.FORWARD}
@@ -110,6 +111,20 @@ def test_a_change_costs(old: list[str], new: list[str], expected: set[Ability]) 
     change = only(image("string a = 1", *old), image("string a = 1", *new))
     assert lost(change) == expected
     assert change.element.startswith("t.M.")
+
+
+def test_another_version_of_an_event_is_not_known_to_old_readers_and_what_it_holds_costs_nothing_more() -> None:
+    """Not even where no field changed: programs of the old set refuse its name."""
+    now = describe(built_in(), prefix="erx.prescriptions.")
+    earlier = {name: shape for name, shape in now.messages.items() if ".events.v3." not in name}
+    found = compare(replace(now, messages=earlier), now)
+    assert found.keeps == "backward"
+    events = {f"erx.prescriptions.events.v3.{kind.__name__}" for kind in get_args(Event)}
+    assert {change.element for change in found.losing(Ability.FORWARD)} == events
+    harmless = {change.element.rpartition(".")[2] for change in found.changes} - {
+        name.rpartition(".")[2] for name in events
+    }
+    assert harmless == {"PrescriptionContent", "PrescriptionEvent"}
 
 
 def test_a_number_that_is_not_reserved_is_told_as_a_danger() -> None:
