@@ -29,6 +29,8 @@ E = TypeVar("E")
 
 FIRST_PAUSE_SECONDS = 0.001
 LONGEST_PAUSE_SECONDS = 0.02
+LOOK_SECONDS_MAX = 0.1
+"""How much longer a last look at a bus may take that does not answer."""
 
 
 class OverlayFull(KernelError):
@@ -172,13 +174,17 @@ class Overlay(Generic[E]):
     async def _wait(self, view: View[Any, E], missing: Mapping[StreamId, int], seconds: float) -> None:
         """Until the bus or the view has what is missing, but not for long."""
         behind = self._bus_was_behind_at == self._tail.arrivals
-        over = asyncio.create_task(self._clock.sleep(0 if behind else seconds))
+        patience = 0 if behind else seconds
+        over = asyncio.create_task(self._clock.sleep(patience))
+        limit = asyncio.create_task(self._clock.sleep(patience + LOOK_SECONDS_MAX))
         pause = FIRST_PAUSE_SECONDS
         try:
             while True:
                 arrived, moved = self._tail.next_arrival(), self._progress.next()
                 last_look = over.done()
-                if await self._has_come(view, missing) or last_look:
+                look = asyncio.create_task(self._has_come(view, missing))
+                await first_of(look, asyncio.shield(limit))
+                if last_look or limit.done() or look.result():
                     return
                 await first_of(arrived.wait(), moved.wait(), self._clock.sleep(pause), asyncio.shield(over))
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
@@ -188,6 +194,7 @@ class Overlay(Generic[E]):
                 raise
         finally:
             over.cancel()
+            limit.cancel()
 
     async def _has_come(self, view: View[Any, E], missing: Mapping[StreamId, int]) -> bool:
         await self._tail.catch_up()

@@ -1,6 +1,7 @@
 """A token is looked for on the bus, in the cache, in the view, and last in the journal; and memory never changes an answer."""
 
 import asyncio
+from collections.abc import Mapping
 from contextlib import AsyncExitStack
 from dataclasses import dataclass, replace
 from typing import Any
@@ -9,7 +10,7 @@ import pytest
 
 from eventkernel.errors import TokenNotReached
 from eventkernel.filters import Order, Query
-from eventkernel.ports import Checkpoint, StreamChange
+from eventkernel.ports import Checkpoint, StreamChange, TopicPartition
 from eventkernel.runtime.consistency import ViewProgress
 from eventkernel.runtime.corrections import note_correction
 from eventkernel.runtime.overlay import Overlay, OverlayFull, OverlaySettings
@@ -56,13 +57,14 @@ class Side:
     world: Any
     bus_seconds: float = 0.0
     events_max: int = 1_000
+    tail: Any = MemoryBusTail
 
     def __post_init__(self) -> None:
         self.cache: RowCache[Any] = RowCache(decode)
         self.told = Told()
         self.progress = ViewProgress()
         self.tail = OverlayTail(
-            MemoryBusTail(self.world.bus),
+            self.tail(self.world.bus),
             topic=TOPIC,
             group="views",
             clock=SystemClock(),
@@ -161,6 +163,25 @@ async def test_once_the_bus_was_behind_nobody_waits_for_it_until_it_moves(world:
     assert not asked.done()
     await world.relay().run_once()
     assert await asked == ("OPEN", 0)
+
+
+class HangingTail(MemoryBusTail):
+    """A bus that is asked and says nothing, as one does that was frozen."""
+
+    async def end_offsets(self, topic: str) -> Mapping[TopicPartition, int]:
+        await asyncio.Event().wait()
+        return {}
+
+
+async def test_a_bus_that_hangs_is_waited_for_no_longer_than_one_that_is_behind(world: Any) -> None:
+    side = Side(world, bus_seconds=0.01, tail=HangingTail)
+    following = asyncio.create_task(side.tail.run(asyncio.Event()))
+    streams = [await store(world, Open()) for _ in range(20)]
+    async with asyncio.timeout(20):
+        shown = await asyncio.gather(*(side.shown(stream, 1) for stream in streams))
+    assert shown == [("OPEN", 0)] * 20
+    assert side.overlay.journal_reads == 20
+    following.cancel()
 
 
 async def test_a_deadline_leaves_time_for_the_journal(world: Any) -> None:
