@@ -40,6 +40,7 @@ def check_context(context: EventContext, root: Path, now: Described) -> Iterator
     files = golden_bytes(context, root)
     yield from _shapes_without_bytes(context, files)
     yield from _bytes_without_shape(context, files)
+    yield from _bytes_without_state(context, files)
     yield from _names(context)
     yield from _messages_nobody_reads(context, now)
     yield from _untold(context)
@@ -87,6 +88,13 @@ def _bytes_without_shape(context: EventContext, files: Mapping[Path, ShapeKey]) 
     for path, (event_type, version) in files.items():
         if (event_type, version) not in context.messages:
             yield f"{context.golden}/v{version}/{path.name}: no message reads {event_type} version {version}"
+
+
+def _bytes_without_state(context: EventContext, files: Mapping[Path, ShapeKey]) -> Iterator[str]:
+    """Golden bytes that may be read as anything, as long as they can be read. The tests fold; here it is asked for."""
+    for path in files:
+        if not path.with_suffix(".state.json").is_file():
+            yield f"{context.golden}/{path.parent.name}/{path.stem}.state.json is missing: the state that {path.name} folds to"
 
 
 def _names(context: EventContext) -> Iterator[str]:
@@ -277,7 +285,7 @@ def _lost_since_release(root: Path, now: Described) -> Iterator[str]:
 def _unfinished(root: Path) -> Iterator[str]:
     for folder in SKELETONS:
         for path in sorted((root / folder).rglob("*")):
-            if path.suffix not in (".proto", ".py", ".txt") or not path.is_file():
+            if path.suffix not in (".proto", ".py", ".txt", ".json") or not path.is_file():
                 continue
             lines = path.read_text(encoding="utf-8", errors="replace").splitlines()
             for number, line in enumerate(lines, 1):

@@ -4,6 +4,7 @@ What can be told from the version before is written; what only a person knows is
 mark is left. Nothing is registered in the codec: until somebody does, the program goes on as it was.
 """
 
+import json
 import re
 import subprocess
 from collections.abc import Iterator, Sequence
@@ -85,6 +86,7 @@ def skeletons(context: EventContext, event_type: str, root: Path) -> list[Writte
         Written(module, _module(step, root / module)),
         Written(f"{context.golden}/v{step.new}/{event_type}.txt", _golden(step)),
         Written(tests, _test(step)),
+        Written(f"{context.golden}/v{step.new}/{event_type}.state.json", _state(step)),
         *(Written(path, text) for path, text in contracts.texts.items()),
     ]
 
@@ -199,6 +201,11 @@ def _golden(step: _Next) -> str:
             "",
         ]
     )
+
+
+def _state(step: _Next) -> str:
+    before = f"{OPEN} the golden files that a stream has before it, such as v{step.new}/NameOfAnEvent"
+    return json.dumps({"after": [before], "state": f"{OPEN} the state after all of them"}, indent=2) + "\n"
 
 
 def _test(step: _Next) -> str:

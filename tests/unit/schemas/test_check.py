@@ -84,6 +84,16 @@ def test_every_shape_without_golden_bytes_is_named(context: EventContext, now: D
 
 
 @by_context
+def test_golden_bytes_without_their_state_are_named(context: EventContext, now: Described, checkout: Path) -> None:
+    missing = sorted((checkout / context.golden).rglob("*.state.json"))
+    for path in missing:
+        path.unlink()
+    problems = found(context, now, checkout)
+    for path in missing:
+        assert any(problem.startswith(f"{path.relative_to(checkout)} is missing") for problem in problems), path
+
+
+@by_context
 def test_a_step_that_no_stored_shape_leads_to_is_named(context: EventContext, now: Described) -> None:
     event_type, newest = next(iter(context.upcasters.newest.items()))
     steps = list(context.steps.values())

@@ -180,6 +180,7 @@ def test_bytes_written_as_text_become_bytes_when_they_are_sealed(context: EventC
     made(context, [event_type], sources)
     path = sources / context.golden / f"v{newest + 1}" / f"{event_type}.txt"
     path.write_text('1: {"a text"}  # the first field\n')
+    path.with_suffix(".state.json").write_text('{"after": [], "state": {}}\n')
     (sources / "tests" / "unit").rename(sources / "elsewhere")
     assert {f"{context.name}/events/v{newest + 1}/{event_type}.{kind}" for kind in ("txt", "binpb")} <= set(
         golden.seal(sources)
