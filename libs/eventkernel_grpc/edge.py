@@ -158,7 +158,7 @@ class Edge:
                 known: Exception = MethodUnknown(path) if _code_name(context) == "UNIMPLEMENTED" else error
                 await self._refuse(method, context, served, known)
             except Exception as error:  # noqa: BLE001  # the last place where an error can be turned into an answer
-                await self._refuse(method, context, served, error)
+                await self._refuse(method, context, served, _first_of(error))
             else:
                 observer.finished(served.record(path, "OK", ""))
                 return reply
@@ -214,6 +214,13 @@ class Edge:
                 yield read(raw)
 
         return read_each if method.handler.request_streaming else read
+
+
+def _first_of(error: Exception) -> Exception:
+    """Of several things that were done at once and failed the first: its row is the answer's, as if it had been done alone."""
+    while isinstance(error, ExceptionGroup):
+        error = error.exceptions[0]
+    return error
 
 
 @dataclass(slots=True)

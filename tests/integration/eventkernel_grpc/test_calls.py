@@ -99,6 +99,21 @@ async def test_unavailable_store_says_when_to_come_back_and_the_client_s_policy_
         assert error.retry_after_seconds == 1.0
 
 
+async def test_an_error_of_several_things_done_at_once_is_answered_as_of_one(serve: Any, text: Any) -> None:
+    async def on(_request: Any, _context: Any) -> Any:
+        async def one() -> None:
+            raise StoreUnavailable("cassandra", "host is down")
+
+        async with asyncio.TaskGroup() as outer, asyncio.TaskGroup() as inner:
+            outer.create_task(one())
+            inner.create_task(one())
+
+    async with serve() as served:
+        served.echo.on = on
+        error = await refused(served.unary("Say")(text(), metadata=ACTOR))
+        assert (error.code, error.reason, error.retry_after_seconds) == (Code.UNAVAILABLE, "STORE_UNAVAILABLE", 1.0)
+
+
 async def test_refusal_is_not_retried(serve: Any, text: Any) -> None:
     async with serve() as served:
         served.echo.on = raising(InvalidCommand("a", "must be b"))
