@@ -87,7 +87,7 @@ class Best:
 async def records_as_of(
     sources: Sources, tenant: str, within: Callable[[RecordedEvent], bool]
 ) -> AsyncIterator[PrescriptionRecord]:
-    """Every prescription that had begun, as it was; in no order."""
+    """Every prescription that had begun, as it was, in no order; one with an event that cannot be folded, as before that."""
     waiting: list[StreamId] = []
     async for head in sources.directory.streams(tenant=tenant, category=CATEGORY):
         waiting.append(head.stream)
@@ -115,7 +115,10 @@ async def _record_as_of(
     async for event in events_of(sources.events, stream):
         if not within(event):
             break
-        state = follow(state, decode_recorded(event), event)
+        try:
+            state = follow(state, decode_recorded(event), event)
+        except Exception:  # noqa: BLE001 - as in the views: what cannot be read or folded is a matter of its own stream
+            break
     record: PrescriptionRecord = own_state(state)
     return record
 

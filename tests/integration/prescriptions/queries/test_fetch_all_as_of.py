@@ -2,6 +2,7 @@
 
 import asyncio
 from collections.abc import AsyncIterator, Callable
+from dataclasses import replace
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -14,12 +15,14 @@ from erx.prescriptions.types.v1 import enums_pb2 as e
 from erx.prescriptions.v1 import filters_pb2 as f
 from erx.prescriptions.v1 import query_service_pb2 as q
 from eventkernel.envelope import StreamPosition
+from eventkernel.errors import StoreUnavailable
 from eventkernel.ports import StreamHead
 from eventkernel_grpc import RemoteError, call_metadata, encode_token, remote_errors
 from prescriptions.domain import commands as c
 from prescriptions.domain.values import Schedule
 from prescriptions.testing.recorded import new_events, prescription, stream_of, untold
 from prescriptions.testing.stories import AUTHOR, CORNER, HARBOUR, PRESCRIBER, START, WHY, Story
+from prescriptions.wire.events import NEWEST
 
 DAY = timedelta(days=1)
 
@@ -161,6 +164,37 @@ async def test_a_token_beyond_the_log_is_never_reached(side: Any) -> None:
 async def test_tenants_are_apart(side: Any) -> None:
     await side.write(1, written(0), tenant="north")
     assert not (await listed(side, occurred_time=stamp(START + DAY))).prescriptions
+
+
+async def test_an_event_that_cannot_be_read_holds_up_its_own_prescription_alone(side: Any) -> None:
+    """It is shown as the view shows it: as of before that event."""
+    await side.write(1, written(0))
+    story = written(1).sign().issue()
+    events = list(new_events(story, stream_of(2)))
+    events[1] = replace(events[1], schema_version=NEWEST + 1)
+    await side.append(stream_of(2), 0, events)
+    await side.project()
+    today = (await listed(side)).prescriptions
+    reply = await listed(side, recorded_time=stamp(START + LAST * DAY), include_total=True)
+    assert [(found.prescription_id, found.version) for found in reply.prescriptions] == [
+        (prescription(2), 1),
+        (prescription(1), 1),
+    ]
+    assert (list(reply.prescriptions), reply.total_size) == (list(today), 2)
+
+
+async def test_while_the_journal_is_away_it_says_so_and_when_to_ask_again(side: Any) -> None:
+    class Away:
+        async def load(self, stream: Any, **asked: Any) -> Any:
+            raise StoreUnavailable("cassandra", "host is down")
+
+    for number in (1, 2):
+        await side.write(number, written(number))
+    side.events = Away()
+    with pytest.raises(RemoteError) as failed, remote_errors():
+        await listed(side, occurred_time=stamp(START + LAST * DAY))
+    assert (failed.value.code, failed.value.reason) == (grpc.StatusCode.UNAVAILABLE, "STORE_UNAVAILABLE")
+    assert failed.value.retry_after_seconds is not None
 
 
 class Endless:
