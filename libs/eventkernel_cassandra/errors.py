@@ -5,6 +5,7 @@
     NotExecuted (StoreUnavailable)   nothing was changed, for certain; any failed read is one
     InDoubt                          a write may have been applied, or may be applied later
     ServerRefused (StoreMismatch)    the server answers and will not: syntax, rights, password, keyspace
+    JournalAbsent (StoreMismatch)    there is no such keyspace, but journals in others: the name may be a mistyped one
 
 ``InDoubt`` is no kernel error on purpose: whoever writes has to say what doubt means there.
 """
@@ -34,3 +35,11 @@ class ServerRefused(StoreMismatch):
 
     def __init__(self, statement: str, cause: str) -> None:
         super().__init__(STORE, expected=f"{statement} to be allowed", actual=cause)
+
+
+class JournalAbsent(StoreMismatch):
+    """The keyspace is not there and is not made, because other keyspaces of the cluster have journals."""
+
+    def __init__(self, keyspace: str, *, journals: str) -> None:
+        actual = f"no such keyspace, but journals in {journals}"
+        super().__init__(STORE, expected=f"a journal in keyspace {keyspace}", actual=actual)

@@ -7,7 +7,7 @@ from uuid import uuid4
 
 from eventkernel.errors import StoreMismatch
 from eventkernel.ports.clock import Clock
-from eventkernel_cassandra.errors import STORE, InDoubt, NotExecuted, ServerRefused
+from eventkernel_cassandra.errors import STORE, InDoubt, JournalAbsent, NotExecuted, ServerRefused
 from eventkernel_cassandra.schema import CREATE_KEYSPACE, CREATE_MIGRATIONS, NEWEST, STEPS
 from eventkernel_cassandra.session import CqlSession, Kind, Statement
 from eventkernel_cassandra.settings import Layout
@@ -30,13 +30,20 @@ _SCHEMA_VERSIONS = (
     Statement("schema_of_peers", "SELECT CAST(schema_version AS text) FROM system.peers_v2", Kind.READ),
 )
 
+_KEYSPACES = Statement("keyspaces", "SELECT keyspace_name FROM system_schema.keyspaces", Kind.READ)
+_TABLES = Statement("tables", "SELECT keyspace_name, table_name FROM system_schema.tables", Kind.READ)
+_JOURNAL = frozenset({"migrations", "journal", "pending"})
+_NAMES_SHOWN = 5
+
 
 async def migrate(
-    session: CqlSession, keyspace: str, layout: Layout, clock: Clock, *, replication: int = 1, create: bool = True
+    session: CqlSession, keyspace: str, layout: Layout, clock: Clock, *, replication: int = 1, beside: bool = True
 ) -> None:
-    """Make the keyspace (where ``create`` allows it) and take the steps that are missing. Safe from several processes at once.
+    """Make the keyspace if there is none, and take the steps that are missing. Safe from several processes at once.
 
-    Raises ``StoreMismatch`` for a schema that is newer than this program, or a keyspace laid out with other numbers.
+    ``beside``: whether it may be made where the cluster has a journal already. Without it a mistyped name is not taken for
+    the wish to begin an empty journal. Raises ``StoreMismatch`` for that, for a keyspace that holds something else, or is
+    laid out with other numbers, and for a schema that is newer than this program.
     """
     if not _KEYSPACE.match(keyspace):
         raise StoreMismatch(STORE, expected="a keyspace of a-z, 0-9 and _, beginning with a letter", actual=keyspace)
@@ -45,7 +52,7 @@ async def migrate(
         taken = await migration.taken()
     except ServerRefused:
         # A keyspace that is ready asks for no right to change a schema, at this or any later start.
-        if create:
+        if await migration.is_new(beside=beside):
             await migration.define(CREATE_KEYSPACE.format(ks=keyspace, replication=replication))
         await migration.define(CREATE_MIGRATIONS.format(ks=keyspace))
         taken = await migration.taken()
@@ -65,6 +72,23 @@ class _Migration:
         self._lock = _statement("lock", keyspace, LOCK, Kind.CONDITIONAL)
         self._unlock = _statement("unlock", keyspace, UNLOCK, Kind.CONDITIONAL)
         self._holder = _statement("lock_holder", keyspace, SELECT_HOLDER, Kind.SERIAL_READ)
+
+    async def is_new(self, *, beside: bool) -> bool:
+        """Whether the keyspace has to be made. Raises for one that is not to be made, and for one of another program."""
+        rows = await self._session.read(_KEYSPACES, [])
+        tables: dict[str, set[str]] = {name: set() for (name,) in rows}
+        for name, table in await self._session.read(_TABLES, []):
+            tables.setdefault(name, set()).add(table)
+        if self._keyspace not in tables:
+            journals = sorted(name for name, found in tables.items() if found >= _JOURNAL)
+            if journals and not beside:
+                raise JournalAbsent(self._keyspace, journals=_some(journals))
+            return True
+        foreign = sorted(tables[self._keyspace])
+        if foreign and "migrations" not in foreign:
+            wanted = f"a journal in keyspace {self._keyspace}"
+            raise StoreMismatch(STORE, expected=wanted, actual=f"tables of something else: {_some(foreign)}")
+        return False
 
     async def define(self, cql: str) -> None:
         """Run a statement of the schema and wait until all nodes have it. Every statement here may be run again."""
@@ -156,3 +180,8 @@ def _statement(name: str, keyspace: str, cql: str, kind: Kind) -> Statement:
 
 def _step(number: int) -> str:
     return f"step {number}"
+
+
+def _some(names: list[str]) -> str:
+    more = len(names) - _NAMES_SHOWN
+    return ", ".join(names[:_NAMES_SHOWN]) + (f" and {more} more" if more > 0 else "")

@@ -142,6 +142,9 @@ class Settings(BaseSettings):
 
     cassandra_contact_points: str = Field("127.0.0.1:9042", description="host:port of Cassandra nodes, by commas.")
     cassandra_keyspace: str = Field("erx", pattern=r"^[a-z][a-z0-9_]{0,47}$", description="Keyspace of the journal.")
+    cassandra_create: bool = Field(
+        False, description="Make a missing keyspace also where the cluster has another journal: not a mistyped name."
+    )
     cassandra_replication: int = Field(1, ge=1, description="Replicas of a keyspace that is made new.")
     cassandra_client: Literal["auto", "acsylla", "driver"] = Field(
         "auto", description="Client; auto: acsylla if it is there."

@@ -69,11 +69,23 @@ def importing(erx: Erx, sample: Path, told: Path, servers: tuple[str, ...]) -> C
     return erx.start("import", "synthea", sample, "--json", "--acknowledgements", told, *servers)
 
 
-async def test_the_demo_agrees_on_the_real_stack_twice(erx: Erx, place: Place) -> None:
+async def test_the_demo_agrees_on_the_real_stack_twice_and_a_mistyped_keyspace_is_refused(
+    erx: Erx, place: Place
+) -> None:
     for _ in range(2):
         ended = erx.start("demo", "--stack", "--data", place.data).ended(SECONDS)
         assert ended.code == 0, ended.errors
         assert f"The counts agree: {PRESCRIPTIONS} prescriptions, {FILLS} fills on both sides." in ended.output
+    mistyped = ("--cassandra-keyspace", "exr")
+    for name in ("command", "relay"):
+        ended = erx.start("serve", name, "--store", "stack", "--data", place.data, *FREE_PORTS, *mistyped).ended(
+            SECONDS
+        )
+        assert ended.code == 1
+        assert "expected a journal in keyspace exr, or cassandra_create to begin one" in ended.errors
+        assert "journals in erx" in ended.errors
+        assert "Traceback" not in ended.errors
+    serve(erx, place.data, "command", *mistyped, "--cassandra-create").says("ready")
 
 
 async def test_each_real_server_may_be_killed_while_an_import_runs(

@@ -85,6 +85,7 @@ def _ground(stack: Stack, folder: Path, *, own: bool) -> Ground:
         data_dir=folder / "data",
         cassandra_contact_points=",".join(str(node.endpoint) for node in stack.cassandra_nodes),
         cassandra_keyspace=f"{name}_erx",
+        cassandra_create=True,
         cassandra_replication=len(stack.cassandra_nodes),
         kafka_bootstrap_servers=stack.kafka.bootstrap_servers,
         postgres_dsn=SecretStr(stack.postgres.dsn() if own else stack.postgres.dsn(name)),

@@ -110,7 +110,7 @@ async def open_stack(settings: Settings, parts: Collection[Part]) -> Stores:
 async def _open_journal(settings: Settings, layout: "Layout", clock: Clock) -> "CqlSession":
     from eventkernel_cassandra.connect import open_session
     from eventkernel_cassandra.durability import concerns
-    from eventkernel_cassandra.errors import NotExecuted, ServerRefused
+    from eventkernel_cassandra.errors import JournalAbsent, NotExecuted, ServerRefused
     from eventkernel_cassandra.migrations import migrate
 
     client: Driver | None = _CLIENTS[settings.cassandra_client]
@@ -119,11 +119,15 @@ async def _open_journal(settings: Settings, layout: "Layout", clock: Clock) -> "
             session = await open_session(_cassandra(settings), client)
             opened.push_async_callback(session.close)
             keyspace, replication = settings.cassandra_keyspace, settings.cassandra_replication
-            await migrate(session, keyspace, layout, clock, replication=replication)
+            beside = settings.cassandra_create
+            await migrate(session, keyspace, layout, clock, replication=replication, beside=beside)
             for concern in await concerns(session):
                 _log.warning("cassandra: %s", concern)
         except NotExecuted as error:
             raise StoreUnavailable(CASSANDRA, str(error)) from error
+        except JournalAbsent as error:
+            wanted = f"{error.expected}, or cassandra_create to begin one"
+            raise StoreMismatch(CASSANDRA, expected=wanted, actual=error.actual) from error
         except ServerRefused as error:
             raise StoreMismatch(CASSANDRA, expected="a server this program may use", actual=str(error)) from error
         opened.pop_all()

@@ -52,6 +52,7 @@ def place_on(cassandra: CassandraNode, kafka: KafkaBroker, postgres: PostgresSer
         "ERX_STORE": "stack",
         "ERX_CASSANDRA_CONTACT_POINTS": str(cassandra.endpoint),
         "ERX_CASSANDRA_KEYSPACE": name,
+        "ERX_CASSANDRA_CREATE": "true",
         "ERX_KAFKA_BOOTSTRAP_SERVERS": kafka.bootstrap_servers,
         "ERX_POSTGRES_DSN": postgres.dsn(name),
         "ERX_CONSUMER_GROUP": name,

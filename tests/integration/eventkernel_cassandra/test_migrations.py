@@ -11,8 +11,8 @@ from eventkernel.testing.contracts.journal import append, new_entry, new_stream
 from eventkernel_cassandra.connect import Driver, open_session
 from eventkernel_cassandra.durability import _SETTING, concerns
 from eventkernel_cassandra.event_store import CassandraEventStore
-from eventkernel_cassandra.migrations import migrate
-from eventkernel_cassandra.schema import NEWEST
+from eventkernel_cassandra.migrations import _TABLES, migrate
+from eventkernel_cassandra.schema import CREATE_KEYSPACE, NEWEST
 from eventkernel_cassandra.session import CqlSession, Kind, Statement
 from eventkernel_cassandra.settings import ConnectionSettings, Layout
 from eventkernel_cassandra.statements import statements_of
@@ -61,10 +61,42 @@ async def test_a_keyspace_that_is_not_there_is_a_mismatch(session: CqlSession, l
         await store.append(stream, Position(0), [new_entry(stream)])
     with pytest.raises(StoreMismatch):
         await store.load(stream)
-    with pytest.raises(StoreMismatch):
-        await migrate(session, "nobody_made_this", layout, CLOCK, create=False)
     with pytest.raises(StoreMismatch, match="keyspace of a-z"):
         await migrate(session, "drop table x;", layout, CLOCK)
+
+
+async def test_an_empty_journal_is_not_begun_beside_another_unless_it_is_wished(
+    session: CqlSession, keyspace: str, new_keyspace: str, layout: Layout
+) -> None:
+    with pytest.raises(
+        StoreMismatch, match=rf"a journal in keyspace {new_keyspace}.* no such keyspace, but journals in "
+    ):
+        await migrate(session, new_keyspace, layout, CLOCK, beside=False)
+    with pytest.raises(StoreMismatch):  # it was not made
+        await CassandraEventStore(session, statements_of(new_keyspace), layout, CLOCK).load(new_stream())
+    await migrate(session, new_keyspace, layout, CLOCK)
+    await migrate(session, new_keyspace, layout, CLOCK, beside=False)
+
+
+async def test_a_keyspace_of_another_program_is_left_as_it_is(
+    session: CqlSession, new_keyspace: str, layout: Layout
+) -> None:
+    await session.define(CREATE_KEYSPACE.format(ks=new_keyspace, replication=1))
+    await session.define(f"CREATE TABLE {new_keyspace}.theirs (id text PRIMARY KEY)")
+    with pytest.raises(StoreMismatch, match="tables of something else: theirs"):
+        await migrate(session, new_keyspace, layout, CLOCK)
+    tables = await session.read(_TABLES, [])
+    assert {table for name, table in tables if name == new_keyspace} == {"theirs"}
+
+
+async def test_a_keyspace_that_somebody_made_empty_is_taken(
+    session: CqlSession, keyspace: str, new_keyspace: str, layout: Layout
+) -> None:
+    await session.define(CREATE_KEYSPACE.format(ks=new_keyspace, replication=1))
+    await migrate(session, new_keyspace, layout, CLOCK, beside=False)
+    assert not (
+        await CassandraEventStore(session, statements_of(new_keyspace), layout, CLOCK).load(new_stream())
+    ).events
 
 
 async def test_what_is_deleted_all_the_time_leaves_its_tombstones_for_ten_minutes_only(
