@@ -37,6 +37,7 @@ LOST = frozenset(
     }
 )
 PARTITION_EOF = KafkaError._PARTITION_EOF
+ALL_AWAY = KafkaError._ALL_BROKERS_DOWN
 # Told to a consumer beside its records; the client goes on by itself.
 PASSING = frozenset({PARTITION_EOF, KafkaError._MAX_POLL_EXCEEDED, KafkaError._TRANSPORT})
 # A partition that was assigned and is not read yet cannot be sought in: it will begin at the committed offset by itself.

@@ -21,7 +21,7 @@ from confluent_kafka import KafkaError, KafkaException, Producer
 from eventkernel.errors import PublishFailed
 from eventkernel.ids import partition_of
 from eventkernel.ports.event_publisher import BusMessage, EventPublisher
-from eventkernel_kafka.error_codes import PURGED
+from eventkernel_kafka.error_codes import ALL_AWAY, PURGED
 from eventkernel_kafka.errors import described
 from eventkernel_kafka.settings import KafkaSettings
 
@@ -174,7 +174,9 @@ class _Publishing:
             self._refused = self._refused or error
 
     def _noticed(self, error: KafkaError) -> None:
-        self._trouble = described(error)
+        # What follows from another trouble does not say why.
+        if error.code() != ALL_AWAY or not self._trouble:
+            self._trouble = described(error)
         if error.fatal():
             self._refused = self._refused or error
 
