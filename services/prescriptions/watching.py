@@ -23,7 +23,7 @@ from eventkernel.runtime.watch_token import WatchTokens
 from eventkernel_grpc import GrpcServer
 from eventkernel_grpc.call import CallContext, current_call
 from prescriptions.domain.events import Event
-from prescriptions.queries.consistency import WAIT_SECONDS, demand_of
+from prescriptions.queries.consistency import WAIT_SECONDS, demand_of, seconds_to_wait
 from prescriptions.queries.listing import filter_from
 from prescriptions.queries.reads import ReadLedger
 from prescriptions.queries.restricted import veiled
@@ -90,7 +90,7 @@ class PrescriptionWatchService(PrescriptionWatchServiceServicer):
     async def _waited(self, call: CallContext, request: w.WatchPrescriptionsRequest) -> None:
         demand = demand_of(call, request)
         if demand.waits and demand.wanted:
-            left = call.remaining_seconds()
+            left = seconds_to_wait(call)
             await wait_for(
                 self._views,
                 PRESCRIPTION_VIEW,

@@ -72,7 +72,7 @@ async def waited(sources: Sources, view: View[Any, Any], call: CallContext, dema
     """Return when the view has what is demanded; ``TokenNotReached`` shortly before the deadline."""
     if not demand.waits or not demand.wanted:
         return
-    left = _left(call)
+    left = seconds_to_wait(call)
     await wait_for(
         sources.views,
         view,
@@ -83,7 +83,7 @@ async def waited(sources: Sources, view: View[Any, Any], call: CallContext, dema
     )
 
 
-def _left(call: CallContext) -> float | None:
+def seconds_to_wait(call: CallContext) -> float | None:
     """How long a query may wait: less than the caller does, who is to hear why the time was not enough."""
     left = call.remaining_seconds()
     return None if left is None else left - reply_seconds(left)
@@ -123,7 +123,7 @@ async def _overlaid(
     """A reading with what is pending folded onto it; None where the server keeps no overlay or too much is pending for it."""
     if sources.overlay is None:
         return None
-    left = _left(call)
+    left = seconds_to_wait(call)
     reading = sources.overlay.reading(view, demand.wanted, deadline_seconds=left)
     try:
         return await stack.enter_async_context(reading)

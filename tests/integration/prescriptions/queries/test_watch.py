@@ -13,9 +13,18 @@ from erx.prescriptions.types.v1 import enums_pb2
 from erx.prescriptions.v1 import filters_pb2
 from erx.prescriptions.v1 import watch_service_pb2 as w
 from erx.prescriptions.v1.watch_service_pb2_grpc import PrescriptionWatchServiceStub
+from eventkernel.envelope import StreamPosition
 from eventkernel.runtime.watch_hub import HubSettings
-from eventkernel_grpc import GrpcServer, RemoteError, ServerSettings, call_metadata, channel, remote_errors
-from prescriptions.testing.recorded import prescription, untold
+from eventkernel_grpc import (
+    GrpcServer,
+    RemoteError,
+    ServerSettings,
+    call_metadata,
+    channel,
+    encode_token,
+    remote_errors,
+)
+from prescriptions.testing.recorded import prescription, stream_of, untold
 from prescriptions.watching import WatchLimits, add_watch_to_server
 
 SECONDS = 20.0
@@ -187,6 +196,16 @@ async def test_a_watch_with_a_token_of_a_write_begins_after_it(live_side: Any) -
         await live_side.project()
         assert told([await waiting]) == [("row", prescription(1), 3)]
         call.cancel()
+
+
+async def test_a_watch_with_a_token_that_is_not_reached_says_so_before_its_deadline(live_side: Any) -> None:
+    await live_side.told(1, untold().create())
+    beyond = encode_token([StreamPosition("prescriptions", stream_of(1).name, 2)], tenant="default")
+    async with watched(live_side) as stub:
+        with pytest.raises(RemoteError) as caught, remote_errors():
+            await take(stub.WatchPrescriptions(asked(token=beyond), timeout=2.0), 1)
+    assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.DEADLINE_EXCEEDED, "TOKEN_NOT_REACHED")
+    assert caught.value.metadata["reached"] == "1"
 
 
 async def test_an_idle_watch_is_told_that_it_lives(live_side: Any) -> None:
