@@ -23,7 +23,10 @@ _NAT64 = ipaddress.IPv6Network("64:ff9b::/96")
 
 
 def checked_url(url: str, *, private_allowed: bool) -> str:
-    """The URL, or ``InvalidCommand``: https (http only where private addresses are allowed), a host, no user, no fragment."""
+    """The URL, or ``InvalidCommand``: https (http only where private addresses are allowed), a host, no user, no fragment.
+
+    An address that stands in it must be allowed too; where a name leads is looked at each time a message is sent.
+    """
     try:
         parts = urlsplit(url)
         port = parts.port
@@ -38,7 +41,17 @@ def checked_url(url: str, *, private_allowed: bool) -> str:
         raise InvalidCommand("url", "must hold neither user nor fragment")
     if any(character <= " " or character > "~" for character in url):
         raise InvalidCommand("url", "must be visible ASCII; encode other characters")
+    if not private_allowed and _is_private(parts.hostname):
+        raise InvalidCommand("url", "must not name a private address")
     return url
+
+
+def _is_private(host: str) -> bool:
+    """Whether a host is an address, and not a public one."""
+    try:
+        return not is_public(host)
+    except ValueError:
+        return False
 
 
 def is_public(address: str) -> bool:

@@ -40,6 +40,21 @@ def test_urls_that_cannot_be_are_refused(url: str) -> None:
     assert refused.value.field == "url"
 
 
+@pytest.mark.parametrize(
+    "host", ["127.0.0.1", "10.1.2.3:8443", "169.254.169.254", "[::1]", "[fe80::1%25eth0]", "[::ffff:10.0.0.1]:443"]
+)
+def test_a_url_with_a_private_address_is_refused_unless_these_are_allowed(host: str) -> None:
+    url = f"https://{host}/hook"
+    with pytest.raises(InvalidCommand, match="private address"):
+        checked_url(url, private_allowed=False)
+    assert checked_url(url, private_allowed=True) == url
+
+
+def test_a_url_with_a_public_address_is_allowed() -> None:
+    for url in ("https://1.1.1.1/", "https://[2606:4700::1111]:8443/hook"):
+        assert checked_url(url, private_allowed=False) == url
+
+
 def test_http_is_for_trying_out_only() -> None:
     assert checked_url("https://example.org/x?y=1", private_allowed=False) == "https://example.org/x?y=1"
     assert checked_url("http://127.0.0.1:80/", private_allowed=True) == "http://127.0.0.1:80/"
