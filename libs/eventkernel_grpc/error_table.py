@@ -18,7 +18,7 @@ from google.rpc import error_details_pb2
 
 from eventkernel import errors as kernel
 from eventkernel_grpc import errors as edge
-from eventkernel_grpc.status import WireError, bad_request, retry_info
+from eventkernel_grpc.status import DETAILS_KEY, WireError, bad_request, retry_info
 
 Code: TypeAlias = grpc.StatusCode
 
@@ -222,6 +222,12 @@ def row_of(kind: type[BaseException]) -> Row:
         if row is not None:
             return row
     return _LAST_ROW
+
+
+async def abort(context: Any, error: BaseException, error_domain: str) -> None:
+    """End a call with its error's row, by raising. For what is served without the edge, which logs and counts besides."""
+    shown = row_of(type(error)).show(error)
+    await context.abort(shown.code, shown.short_message, ((DETAILS_KEY, shown.trailers(error_domain)),))
 
 
 def rule_reason(rule: str) -> str:

@@ -15,20 +15,27 @@ from grpc_reflection.v1alpha import (  # type: ignore[import-untyped]  # its stu
 )
 
 from eventkernel_grpc.draining import Draining
+from eventkernel_grpc.error_table import abort
+from eventkernel_grpc.errors import ServerDraining
 
 METHOD = "ServerReflectionInfo"
 V1ALPHA = "grpc.reflection.v1alpha.ServerReflection"
 V1 = "grpc.reflection.v1.ServerReflection"
 
 
-def handlers(services: Iterable[str], draining: Draining) -> Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]:
+def handlers(
+    services: Iterable[str], draining: Draining, error_domain: str
+) -> Mapping[str, "grpc.RpcMethodHandler[Any, Any]"]:
     """Method handlers by full path for both names, describing these services and both reflection services."""
     servicer = reflection.aio.ReflectionServicer([*services, V1ALPHA, V1], pool=_PoolWithV1())
 
     async def info(requests: Any, context: Any) -> None:
-        async with draining.stream():
-            async for answer in servicer.ServerReflectionInfo(requests, context):
-                await context.write(answer)
+        try:
+            async with draining.stream():
+                async for answer in servicer.ServerReflectionInfo(requests, context):
+                    await context.write(answer)
+        except ServerDraining as error:
+            await abort(context, error, error_domain)
 
     handler = grpc.stream_stream_rpc_method_handler(
         info,

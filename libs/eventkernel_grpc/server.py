@@ -20,14 +20,13 @@ from eventkernel_grpc.admission import PROBE, Admission, QueueProbe
 from eventkernel_grpc.deadlines import Deadlines
 from eventkernel_grpc.draining import Draining
 from eventkernel_grpc.edge import INVOCATION, Edge, Method
-from eventkernel_grpc.error_table import row_of
+from eventkernel_grpc.error_table import abort
 from eventkernel_grpc.errors import BindFailed, MethodUnknown
 from eventkernel_grpc.health import SERVICE as HEALTH_SERVICE
 from eventkernel_grpc.health import WHOLE_SERVER, Health
 from eventkernel_grpc.limits import ConcurrencyLimit
 from eventkernel_grpc.observer import CallObserver, LogObserver
 from eventkernel_grpc.settings import ServerSettings
-from eventkernel_grpc.status import DETAILS_KEY
 from eventkernel_grpc.validation import RequestValidator
 
 S = TypeVar("S")
@@ -113,7 +112,9 @@ class GrpcServer:
         for service, methods in _registered(health_pb2_grpc.add_HealthServicer_to_server, self.health).items():
             handlers |= {f"/{service}/{name}": handler for name, handler in methods.items()}
         if self.settings.reflection:
-            handlers |= reflection.handlers([*self._services, HEALTH_SERVICE], self._draining)
+            handlers |= reflection.handlers(
+                [*self._services, HEALTH_SERVICE], self._draining, self.settings.error_domain
+            )
         if self._probe is not None:
             handlers[PROBE] = self._probe.handler()
         self._server = grpc.aio.server(
@@ -214,10 +215,7 @@ class _Dispatch(grpc.GenericRpcHandler):
 
     def _unknown(self, path: str) -> "grpc.RpcMethodHandler[Any, Any]":
         async def refuse(_requests: Any, context: Any) -> None:
-            error = self._error(path)
-            shown = row_of(type(error)).show(error)
-            trailers = ((DETAILS_KEY, shown.trailers(self._error_domain)),)
-            await context.abort(shown.code, shown.short_message, trailers)
+            await abort(context, self._error(path), self._error_domain)
 
         return grpc.stream_stream_rpc_method_handler(refuse)
 

@@ -4,6 +4,7 @@ from typing import Any
 import grpc
 import pytest
 from grpc_health.v1 import health_pb2  # type: ignore[import-untyped]  # its stubs are a package of their own
+from grpc_reflection.v1alpha import reflection_pb2  # type: ignore[import-untyped]  # likewise
 
 from eventkernel_grpc import ChannelSettings, RemoteError, channel, remote_errors
 
@@ -81,6 +82,22 @@ async def test_open_stream_ends_as_draining_and_does_not_hold_the_server(serve: 
             await stream.read()
         assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")
         await asyncio.wait_for(stopping, DEADLINE_SECONDS)
+
+
+@pytest.mark.parametrize("version", ["v1", "v1alpha"])
+async def test_open_reflection_ends_as_draining_too(serve: Any, version: str, caplog: pytest.LogCaptureFixture) -> None:
+    async with serve(drain_seconds=60.0) as served:
+        asked = reflection_pb2.ServerReflectionRequest(list_services="")
+        stream = served.channel.stream_stream(f"/grpc.reflection.{version}.ServerReflection/ServerReflectionInfo")()
+        await stream.write(asked.SerializeToString())
+        assert await stream.read()
+        stopping = asyncio.create_task(served.server.stop())
+        with pytest.raises(RemoteError) as caught, remote_errors():
+            await stream.read()
+        assert (caught.value.code, caught.value.reason) == (grpc.StatusCode.UNAVAILABLE, "SERVER_DRAINING")
+        assert caught.value.retry_after_seconds
+        await asyncio.wait_for(stopping, DEADLINE_SECONDS)
+    assert "Unexpected" not in caplog.text
 
 
 async def test_health_watcher_is_told_and_does_not_hold_the_server(serve: Any) -> None:
