@@ -2,6 +2,7 @@
 
 from collections.abc import AsyncIterator, Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from hashlib import sha256
 from typing import Any
 
 from eventkernel.envelope import RecordedEvent
@@ -40,6 +41,8 @@ class StreamInView:
             self.next = event
         if event.version > self.checkpoint.version or self.error:
             return
+        if event.version != (self.reached.version if self.reached else 0) + 1:
+            return  # the journal lacks what comes before it: no fold goes on from here
         try:
             self.state = self.passing.fold(self.state, self.decode(event), event)
         except Exception as error:  # noqa: BLE001 - whatever a fold raises is a matter of that event
@@ -54,7 +57,8 @@ class StreamInView:
             return
         if at.version and (self.reached is None or self.reached.version != at.version):
             last = 0 if self.reached is None else self.reached.version
-            yield Finding(Lack.VIEW_STRAY, key, f"folded to version {at.version}, the journal has {last}", name)
+            text = f"folded to version {at.version}, the journal has {last} without a gap"
+            yield Finding(Lack.VIEW_STRAY, key, text, name)
             return
         if self.reached is not None and self.reached.event_id != at.event_id:
             text = f"folded event {at.event_id} as version {at.version}, the journal's is {self.reached.event_id}"
@@ -80,9 +84,16 @@ class StreamInView:
                 return f"row {key} is given by no event"
             wrong = [name for name, value in fresh[key].items() if row[name] != value]
             if wrong:
-                shown = ", ".join(f"{name} {row[name]!r} instead of {fresh[key][name]!r}" for name in wrong[:3])
+                shown = ", ".join(
+                    f"{name} {_shown(row[name])} instead of {_shown(fresh[key][name])}" for name in wrong[:3]
+                )
                 return f"row {key}: {shown}"
         return ""
+
+
+def _shown(value: Any) -> str:
+    """A column's value; of bytes how many, and enough of their hash to tell them apart."""
+    return f"{len(value)} bytes ({sha256(value).hexdigest()[:8]}…)" if isinstance(value, bytes) else repr(value)
 
 
 async def read_chunk(
