@@ -81,8 +81,11 @@ def decimal_to(value: Decimal) -> DecimalMessage:
 
 
 def decimal_from(message: DecimalMessage) -> Decimal:
-    """The exact value; raises ``decimal.InvalidOperation`` for text that is no number."""
-    return Decimal(message.value)
+    """The exact value; raises ``ValueError`` or ``decimal.InvalidOperation`` for what is no number, such as ``NaN``."""
+    number = Decimal(message.value)
+    if not number.is_finite():
+        raise ValueError(f"{message.value} is no number")
+    return number
 
 
 @overload

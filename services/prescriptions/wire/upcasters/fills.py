@@ -1,7 +1,9 @@
 """The context of the steps from version 2: the fills of a prescription so far, which later versions say in each event."""
 
 from collections.abc import Mapping
-from decimal import Decimal, InvalidOperation
+from decimal import Context as Arithmetic
+from decimal import Decimal, DecimalException, Inexact, InvalidOperation, Overflow
+from functools import reduce
 from typing import Any, Final, NamedTuple
 
 from erx.prescriptions.events.v2 import values_pb2 as v2
@@ -86,12 +88,18 @@ def _reversed(fills: Fills, m: Any) -> Fills:
     return fills._replace(done=gone.fill, parts=tuple(part for part in fills.parts if part is not gone))
 
 
+_EXACT: Final = Arithmetic(prec=1_000, traps=[InvalidOperation, Inexact, Overflow])
+"""Python's own arithmetic rounds to 28 digits, which would be an amount that nobody wrote."""
+
+
 def _sum(amounts: list[str]) -> Decimal | None:
     try:
         numbers = [Decimal(amount) for amount in amounts]
-    except InvalidOperation:
+        if not all(number.is_finite() for number in numbers):
+            return None
+        return reduce(_EXACT.add, numbers, Decimal(0))
+    except DecimalException:
         return None
-    return sum(numbers, Decimal(0)) if all(number.is_finite() for number in numbers) else None
 
 
 _FOLDS: Final[Mapping[str, Any]] = {

@@ -34,7 +34,8 @@ NUMBERS = st.integers(-(2**31), 2**31 - 1) | st.integers(0, 60)
 DISPENSES = st.integers(1, 4).map(lambda number: str(UUID(int=number)))
 MOMENTS = st.none() | st.integers(-62_135_596_800, 253_402_300_799).map(lambda seconds: Timestamp(seconds=seconds))
 DATES = st.none() | st.dates().map(lambda day: Date(year=day.year, month=day.month, day=day.day))
-DECIMALS = st.from_regex(r"-?(0|[1-9][0-9]{0,17})(\.[0-9]{1,9})?", fullmatch=True)
+# The second version set no limit to the digits.
+DECIMALS = st.from_regex(r"-?(0|[1-9][0-9]{0,40})(\.[0-9]{1,20})?", fullmatch=True)
 PEOPLE = st.none() | st.builds(parties_pb2.PersonRef, id=TEXTS, npi=TEXTS, role=TEXTS)
 CODINGS = st.builds(values_pb2.Coding, system=TEXTS, code=TEXTS, display=TEXTS)
 

@@ -17,6 +17,7 @@ from erx.prescriptions.events.v2 import dispensing_pb2 as d2
 from erx.prescriptions.events.v2 import lifecycle_pb2 as l2
 from erx.prescriptions.events.v2 import values_pb2 as v2
 from erx.prescriptions.types.v1 import parties_pb2, values_pb2
+from eventkernel.errors import UpcastFailed
 from prescriptions.domain import events as e
 from prescriptions.domain.values import ClearPatient, Coding, Quantity, Reason, Schedule, Substitution
 from prescriptions.testing.folding import read_stream
@@ -248,6 +249,25 @@ def test_a_fill_that_ended_with_less_than_prescribed_was_closed_short() -> None:
     last: Any = read_stream([(m.DESCRIPTOR.name, 2, m.SerializeToString()) for m in events])[-1]
     assert last.short_close
     assert last.short_close_reason is None
+
+
+def test_parts_are_added_to_the_last_digit() -> None:
+    amounts = ["123456789012345678901234567890.123456789", "0.000000001"]
+    parts = [
+        d2.MedicationPartiallyDispensed(
+            dispense_id=f"00000000-0000-4000-8000-{place:012}", quantity=v2.Quantity(value=DecimalMessage(value=amount))
+        )
+        for place, amount in enumerate(amounts)
+    ]
+    events = [l2.PrescriptionCreated(content=c2.PrescriptionContent(quantity=parts[0].quantity)), *parts]
+    last: Any = read_stream([(m.DESCRIPTOR.name, 2, m.SerializeToString()) for m in events])[-1]
+    assert format(last.quantity_dispensed_this_fill.value, "f") == "123456789012345678901234567890.123456790"
+
+
+@pytest.mark.parametrize("text", ["NaN", "-sNaN", "Infinity", "-inf", "thirty"])
+def test_an_amount_that_is_no_number_is_unreadable(text: str) -> None:
+    with pytest.raises(UpcastFailed):
+        written(quantity=v2.Quantity(value=DecimalMessage(value=text)))
 
 
 def test_amounts_in_different_units_are_not_added() -> None:
