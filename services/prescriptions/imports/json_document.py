@@ -137,4 +137,5 @@ def _not_json(file: str, text: str, error: Exception) -> Problem:
         return Problem(file, None, "", f"not JSON: {error}")
     cut_off = not text[error.pos :].strip() or "Unterminated" in error.msg
     ending = "; the file ends too early" if cut_off else ""
-    return Problem(file, error.lineno, "", f"not JSON: {error.msg} at column {error.colno}{ending}")
+    said = error.msg.removesuffix(" at")  # some of the parser's messages end in the place, some do not
+    return Problem(file, error.lineno, "", f"not JSON: {said} at column {error.colno}{ending}")
