@@ -108,7 +108,7 @@ class Overlay(Generic[E]):
         if deadline_seconds is not None:
             patience = min(patience, max(deadline_seconds, 0.0) / 2)
         with self._tail.reading():
-            waited = False
+            loaded: Mapping[StreamId, Sequence[RecordedEvent]] | None = None
             while True:
                 if self._tail.full:
                     if self._observer:
@@ -117,13 +117,14 @@ class Overlay(Generic[E]):
                 async with self._views.reading() as below:
                     layer = await self.layer(below, view)
                     missing = await self._missing(below, layer, wanted)
-                    if missing and waited:
-                        await self._read_journal(below, layer, missing)
-                    if waited or not missing:
+                    if missing and loaded is not None:
+                        await self._fold_loaded(below, layer, missing, loaded)
+                    if loaded is not None or not missing:
                         yield OverlaidReading(below, _Layers(self, below, layer).of)
                         return
-                await self._wait(view, missing, patience)
-                waited = True
+                # Whatever others are waited for, no reading is held meanwhile: the store has room for some.
+                found = await self._wait(view, missing, patience)
+                loaded = {} if found else await self._load(layer, missing)
 
     async def layer(self, below: ViewReading, view: View[Any, E]) -> Layer:
         """What is pending over a view, folded."""
@@ -150,29 +151,57 @@ class Overlay(Generic[E]):
             missing = {stream: version for stream, version in missing.items() if stored[stream].version < version}
         return missing
 
-    async def _read_journal(self, below: ViewReading, layer: Layer, missing: Mapping[StreamId, int]) -> None:
+    async def _load(self, layer: Layer, missing: Mapping[StreamId, int]) -> dict[StreamId, Sequence[RecordedEvent]]:
+        """What the journal has of the missing, behind what is known of them."""
+        stored = await current_versions(self._views, layer.view, list(missing))
+        loaded = {}
+        for stream, version in missing.items():
+            base = self._standing(layer, stream)
+            after = max(stored[stream], base.version if base else 0)
+            if after < version:
+                loaded[stream] = await self._journal_events(stream, after=after, up_to=version)
+        return loaded
+
+    def _standing(self, layer: Layer, stream: StreamId) -> Standing | None:
+        """The newest state in memory."""
+        return layer.standing(stream) or self._cache.find(layer.view, stream, 1)
+
+    async def _journal_events(self, stream: StreamId, *, after: int, up_to: int) -> Sequence[RecordedEvent]:
+        loaded = await self._journal.load(stream, after=after, up_to=up_to)
+        self.journal_reads += 1
+        self._bus_was_behind_at = self._tail.arrivals
+        if self._observer:
+            self._observer.journal_read(len(loaded.events))
+        return loaded.events
+
+    async def _fold_loaded(
+        self,
+        below: ViewReading,
+        layer: Layer,
+        missing: Mapping[StreamId, int],
+        loaded: Mapping[StreamId, Sequence[RecordedEvent]],
+    ) -> None:
         stored = await below.checkpoints(layer.view, list(missing))
         stamp = await below.corrections(layer.view)
         for stream, version in missing.items():
-            base = layer.standing(stream) or self._cache.find(layer.view, stream, 1)
+            base = self._standing(layer, stream)
             checkpoint = standing_of(layer.view, stored[stream])
             if checkpoint is not None and (base is None or checkpoint.version > base.version):
                 base = checkpoint
             base = base or Standing(0, None, layer.view.initial)
-            loaded = await self._journal.load(stream, after=base.version, up_to=version)
-            self.journal_reads += 1
-            self._bus_was_behind_at = self._tail.arrivals
-            if self._observer:
-                self._observer.journal_read(len(loaded.events))
-            after = advanced(layer.view, base, loaded.events, self._decode)
+            events = [event for event in loaded.get(stream, ()) if event.version > base.version]
+            if not events or events[0].version != base.version + 1:
+                # The view was set back since, or what had come over the bus has gone again.
+                events = list(await self._journal_events(stream, after=base.version, up_to=version))
+            after = advanced(layer.view, base, events, self._decode)
             if after.version < version:
                 raise TokenNotReached(layer.view.name, stream.name, wanted=version, reached=after.version)
             if layer.rows.is_corrected_as_of(stamp):
                 self._cache.keep(layer.view, stream, after)
             layer.put(stream, after)
 
-    async def _wait(self, view: View[Any, E], missing: Mapping[StreamId, int], seconds: float) -> None:
-        """Until the bus or the view has what is missing, but not for long."""
+    async def _wait(self, view: View[Any, E], missing: Mapping[StreamId, int], seconds: float) -> bool:
+        """Whether the bus or the view has what is missing: until one has, but not for long."""
         behind = self._bus_was_behind_at == self._tail.arrivals
         patience = 0 if behind else seconds
         over = asyncio.create_task(self._clock.sleep(patience))
@@ -184,14 +213,16 @@ class Overlay(Generic[E]):
                 last_look = over.done()
                 look = asyncio.create_task(self._has_come(view, missing))
                 await first_of(look, asyncio.shield(limit))
-                if last_look or limit.done() or look.result():
-                    return
+                found = look.done() and not look.cancelled() and look.result()
+                if found or last_look or limit.done():
+                    return found
                 await first_of(arrived.wait(), moved.wait(), self._clock.sleep(pause), asyncio.shield(over))
                 pause = min(pause * 2, LONGEST_PAUSE_SECONDS)
         except KernelError as error:
             # A bus that does not answer has nothing to give: the journal has.
             if not error.retriable:
                 raise
+            return False
         finally:
             over.cancel()
             limit.cancel()

@@ -1,8 +1,8 @@
 """A token is looked for on the bus, in the cache, in the view, and last in the journal; and memory never changes an answer."""
 
 import asyncio
-from collections.abc import Mapping
-from contextlib import AsyncExitStack
+from collections.abc import AsyncIterator, Mapping
+from contextlib import AsyncExitStack, asynccontextmanager
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -182,6 +182,48 @@ async def test_a_bus_that_hangs_is_waited_for_no_longer_than_one_that_is_behind(
     assert shown == [("OPEN", 0)] * 20
     assert side.overlay.journal_reads == 20
     following.cancel()
+
+
+class OneReading:
+    """A view store with room for one reading."""
+
+    def __init__(self, views: Any) -> None:
+        self._views = views
+        self._room = asyncio.Semaphore(1)
+
+    @asynccontextmanager
+    async def reading(self) -> AsyncIterator[Any]:
+        async with self._room, self._views.reading() as reading:
+            yield reading
+
+
+class HangingJournal:
+    """A journal that is asked and says nothing until ``goes_on``."""
+
+    def __init__(self, events: Any) -> None:
+        self._events = events
+        self.asked = asyncio.Event()
+        self.goes_on = asyncio.Event()
+
+    async def load(self, stream: Any, **limits: Any) -> Any:
+        self.asked.set()
+        await self.goes_on.wait()
+        return await self._events.load(stream, **limits)
+
+
+async def test_while_the_journal_is_waited_for_others_may_read(world: Any) -> None:
+    side = Side(world)
+    stream = await store(world, Open(), Add(2))
+    views, journal = OneReading(world.views), HangingJournal(world.store)
+    side.overlay._views, side.overlay._journal = views, journal  # type: ignore[assignment]
+    asked = asyncio.create_task(side.shown(stream, 2))
+    async with asyncio.timeout(20):
+        await journal.asked.wait()
+        async with views.reading() as reading:
+            assert await reading.get(COUNTER_VIEW, "default", (stream.id,)) is None
+        journal.goes_on.set()
+        assert await asked == ("OPEN", 2)
+    assert side.overlay.journal_reads == 1
 
 
 async def test_a_deadline_leaves_time_for_the_journal(world: Any) -> None:
