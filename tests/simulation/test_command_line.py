@@ -1,8 +1,11 @@
 import re
+from pathlib import Path
 
+import pytest
 from typer.testing import CliRunner, Result
 
 from bootstrap.cli.app import app
+from eventkernel.testing.history import History, check
 
 
 def simulate(*options: str) -> Result:
@@ -41,6 +44,15 @@ def test_a_trace_begins_where_it_is_asked_to() -> None:
     steps = [int(line.split()[0]) for line in result.output.splitlines() if line.startswith("  ")]
     assert result.exit_code == 0
     assert min(steps) >= 500
+
+
+@pytest.mark.parametrize("traced", [False, True])
+def test_the_history_of_the_last_schedule_is_saved_where_none_broke_a_rule(tmp_path: Path, *, traced: bool) -> None:
+    file = tmp_path / "history.jsonl"
+    result = simulate("--schedules", "2", "--seed", "3", "--history", str(file), *(["--trace"] if traced else []))
+    assert result.exit_code == 0, result.output
+    saved = History.load(file)
+    assert (bool(saved.writes), check(saved)) == (True, [])
 
 
 def test_an_unknown_mutation_is_refused_by_name() -> None:

@@ -287,7 +287,12 @@ def simulate(
     mutation: Annotated[str, typer.Option(help="Put a known mistake back, to see it found.")] = "",
     trace: Annotated[bool, typer.Option(help="Print everything that happens.")] = False,
     from_step: Annotated[int, typer.Option(min=0, help="Print it from this step on.")] = 0,
-    history: Annotated[Path | None, typer.Option(metavar="FILE", help="Save what clients and stores saw.")] = None,
+    history: Annotated[
+        Path | None,
+        typer.Option(
+            metavar="FILE", help="Save what clients and stores saw in the one that broke a rule, else in the last."
+        ),
+    ] = None,
 ) -> None:
     """Run append, relay and projector on seeded schedules above stores that fail in every way; exit 1 on a broken rule."""
     from bootstrap.cli.simulating import simulate as run

@@ -48,6 +48,9 @@ def simulate(
         _tell(verdict, mutation, history)
     if outcome.broken:
         raise typer.Exit(1)
+    if history is not None and outcome.schedules:
+        last = first + outcome.schedules - 1
+        _save(run_schedule(last, MUTATIONS[mutation] if mutation else None, tracing=True), history)
     _tell_marks(outcome)
 
 
