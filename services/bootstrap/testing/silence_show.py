@@ -2,7 +2,7 @@
 
 ``python -m bootstrap.testing.silence_show [SECONDS]`` starts a stack of its own, freezes Kafka, Cassandra and PostgreSQL one
 after the other (SIGSTOP: connections stay and nothing answers), lets many clients ask at once meanwhile, and prints what they
-got. Exit code 1 where somebody failed who did not need the store.
+got. Exit code 1 where somebody failed who did not need the store. A test runs it with few clients.
 """
 
 import argparse
@@ -59,7 +59,7 @@ class Seen:
         )
 
 
-async def asked(seen: Seen, ask: Ask, seconds: float) -> Seen:
+async def asked(seen: Seen, ask: Ask, seconds: float, clients: int) -> Seen:
     """Many clients, each with one question after the other for so long."""
     began = time.monotonic()
 
@@ -73,7 +73,7 @@ async def asked(seen: Seen, ask: Ask, seconds: float) -> Seen:
             else:
                 seen.took.append(time.monotonic() - at)
 
-    await asyncio.gather(*(client() for _ in range(CLIENTS)))
+    await asyncio.gather(*(client() for _ in range(clients)))
     seen.seconds = time.monotonic() - began
     return seen
 
@@ -106,13 +106,13 @@ NEEDS = {
 """Which questions need which store. What was just written may not be on the bus yet: then it lies in the journal alone."""
 
 
-async def frozen(stack: Stack, store: str, people: Caller, seconds: float) -> list[Seen]:
+async def frozen(stack: Stack, store: str, people: Caller, seconds: float, *, clients: int = CLIENTS) -> list[Seen]:
     """Freeze a store and ask everything at the same time. What needs the store may fail, and shall hold up nobody else."""
     server = getattr(stack, store)
     made = await questions(people)
     server.freeze()
     try:
-        found = [asked(Seen(name, name in NEEDS[store]), ask, seconds) for name, ask in made.items()]
+        found = [asked(Seen(name, name in NEEDS[store]), ask, seconds, clients) for name, ask in made.items()]
         return list(await asyncio.gather(*found))
     finally:
         server.thaw()
