@@ -60,6 +60,14 @@ class Settings(BaseSettings):
     tls_client_ca: Path | None = Field(
         None, description="PEM of the authority that clients must show a certificate of."
     )
+    tls_ca: Path | None = Field(
+        None,
+        description="PEM of the authority that signed the servers' certificates, for who calls them; else tls_certificate.",
+    )
+    tls_caller_certificate: Path | None = Field(
+        None, description="PEM chain that commands show to servers which ask for a certificate."
+    )
+    tls_caller_key: Path | None = Field(None, description="PEM key of it.")
     reuse_port: bool = Field(False, description="Let several processes listen on one port.")
 
     claim_key: SecretStr | None = Field(

@@ -9,7 +9,7 @@ from typing import Any, Final, TypeVar
 import grpc
 import typer
 
-from bootstrap.settings import Settings
+from bootstrap.settings import Settings, SettingsError
 from eventkernel.envelope import Actor
 from eventkernel_grpc import ChannelSettings, ClientTls, RemoteError, call_metadata, channel, remote_errors
 
@@ -20,9 +20,24 @@ PLACES: Final = frozenset({"field", "resource"})
 
 
 def channel_to(settings: Settings, address: str) -> grpc.aio.Channel:
-    """A channel to a server of these settings; TLS where the servers use it."""
-    tls = ClientTls(ca_file=settings.tls_certificate) if settings.tls_certificate else None
-    return channel(address, ChannelSettings(tls=tls))
+    """A channel to a server of these settings."""
+    return channel(address, ChannelSettings(tls=tls_to(settings)))
+
+
+def tls_to(settings: Settings) -> ClientTls | None:
+    """Whom to trust and what to show, where the servers of these settings use TLS; None where they do not."""
+    certificate, key = settings.tls_caller_certificate, settings.tls_caller_key
+    if bool(certificate) != bool(key):
+        raise SettingsError("tls_caller_certificate and tls_caller_key: both or neither")
+    trusted = settings.tls_ca or settings.tls_certificate
+    if trusted is None:
+        if certificate:
+            raise SettingsError("tls_caller_certificate: needs tls_ca, or tls_certificate, to know whom it is shown to")
+        return None
+    for file in (trusted, certificate, key):
+        if file is not None and not file.is_file():
+            raise SettingsError(f"{file}: is not there")
+    return ClientTls(trusted, certificate, key)
 
 
 def metadata(tenant: str, role: str = "auditor") -> Any:
@@ -42,6 +57,9 @@ def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
             return asyncio.run(work())
     except RemoteError as error:
         typer.secho(one_line(error), err=True, fg="red")
+        raise typer.Exit(1) from error
+    except SettingsError as error:
+        typer.secho(f"settings: {error}", err=True, fg="red")
         raise typer.Exit(1) from error
 
 

@@ -13,10 +13,10 @@ from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeElapsedColumn, TimeRemainingColumn
 from rich.table import Table
 
+from bootstrap.cli.clients import tls_to
 from bootstrap.cli.printing import console, listing
 from bootstrap.roles.commanding import profile_of
 from bootstrap.settings import Settings, SettingsError
-from eventkernel_grpc import ClientTls
 from prescriptions.imports.errors import ImportRefused
 from prescriptions.imports.imports import Target, import_fhir, import_synthea
 from prescriptions.imports.report import Acknowledged, ImportReport, OnAcknowledged, OnProgress
@@ -32,8 +32,7 @@ def synthea(
     settings: Settings, directory: Path, *, tenant: str, as_json: bool, acknowledgements: Path | None = None
 ) -> None:
     """Import a Synthea CSV export."""
-    target = target_of(settings, settings.command_address, tenant)
-    profile = _profile(settings)
+    target, profile = _target(settings, tenant), _profile(settings)
     with written_to(acknowledgements) as heard:
         report(
             lambda tell: import_synthea(directory, target, profile=profile, progress=tell, acknowledged=heard),
@@ -45,8 +44,7 @@ def fhir(
     settings: Settings, directory: Path, *, tenant: str, as_json: bool, acknowledgements: Path | None = None
 ) -> None:
     """Import FHIR R4 MedicationRequests and MedicationDispenses."""
-    target = target_of(settings, settings.command_address, tenant)
-    profile = _profile(settings)
+    target, profile = _target(settings, tenant), _profile(settings)
     with written_to(acknowledgements) as heard:
         report(
             lambda tell: import_fhir(directory, target, profile=profile, progress=tell, acknowledged=heard),
@@ -75,7 +73,7 @@ def written_to(file: Path | None) -> Iterator[OnAcknowledged | None]:
 
 def target_of(settings: Settings, address: str, tenant: str = "") -> Target:
     """Where commands go, with TLS where the servers use it."""
-    return Target(address, tenant, ClientTls(ca_file=settings.tls_certificate) if settings.tls_certificate else None)
+    return Target(address, tenant, tls_to(settings))
 
 
 def report(work: Import, *, as_json: bool) -> None:
@@ -182,3 +180,11 @@ def _profile(settings: Settings) -> Any:
     except SettingsError as error:
         typer.secho(f"settings: {error}", err=True, fg="red")
         raise typer.Exit(2) from error
+
+
+def _target(settings: Settings, tenant: str) -> Target:
+    try:
+        return target_of(settings, settings.command_address, tenant)
+    except SettingsError as error:
+        typer.secho(f"settings: {error}", err=True, fg="red")
+        raise typer.Exit(1) from error
