@@ -13,6 +13,7 @@ from erx.prescriptions.v1.prescription_pb2 import Prescription
 from eventkernel.envelope import RecordedEvent
 from prescriptions.domain.events import Event, PrescriptionAmended, PrescriptionCreated
 from prescriptions.domain.table import TABLE
+from prescriptions.domain.values import ClearPatient
 from prescriptions.views.record import Happened, PrescriptionRecord, without_patient
 from prescriptions.views.supply import may_be_filled, pharmacy_key, refill_date, runs_out
 from prescriptions.wire import values as w
@@ -166,8 +167,13 @@ def newest_shape(event: RecordedEvent, meant: Event | None = None) -> event_pb2.
         _CODEC.decode(event.type, event.schema_version, data)
     else:
         decoded = meant or _CODEC.decode(event.type, event.schema_version, event.data)
-        if isinstance(decoded, (PrescriptionCreated, PrescriptionAmended)):
-            decoded = replace(decoded, content=without_patient(decoded.content))
+        match decoded:
+            case PrescriptionCreated(content) | PrescriptionAmended(content) if isinstance(
+                content.patient_snapshot, ClearPatient
+            ):
+                decoded = replace(decoded, content=without_patient(content))
+            case _:
+                pass
         encoded = _CODEC.encode(decoded)
         name, data = encoded.type, encoded.data
     message: Any = message_class(name, newest_of(name)).FromString(data)

@@ -2,6 +2,7 @@
 
 import ast
 import os
+import re
 import shutil
 import subprocess
 import sys
@@ -92,14 +93,15 @@ def test_the_wrapper_of_histories_has_room_for_the_next_version_of_every_event(
     files = made(context, list(context.upcasters.newest), sources)
     wrapper = context.wrapper.DESCRIPTOR
     path = sources / "protos" / wrapper.file.name
-    contracts = sorted({group[0].path.removeprefix("protos/") for group in files.values()})
     text = path.read_text(encoding="utf-8")
-    imports = "".join(f'import "{name}";\n' for name in contracts)
+    known = re.findall(r'^import "(.+)";$', text, re.MULTILINE)
+    contracts = {group[0].path.removeprefix("protos/") for group in files.values()}
+    imports = "\n".join(f'import "{name}";' for name in sorted({*known, *contracts}))
+    text = text.replace("\n".join(f'import "{name}";' for name in known), imports)
     rooms = "".join(
         f"    // The next version.\n    {context.package}.v{newest + 1}.{name} next_{number} = {number};\n"
         for number, (name, newest) in enumerate(context.upcasters.newest.items(), 1000)
     )
-    text = text.replace("\n// Any", f"{imports}\n// Any", 1)
     path.write_text(text.removesuffix("  }\n}\n") + rooms + "  }\n}\n", encoding="utf-8")
     assert protos.lint(sources) == (0, "")
 

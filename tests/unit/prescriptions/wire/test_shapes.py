@@ -13,6 +13,7 @@ from prescriptions.testing import generations
 from prescriptions.testing.folding import folded
 from prescriptions.testing.stories import START
 from prescriptions.wire.events import MESSAGES, NEWEST, PrescriptionEventCodec, message_class
+from prescriptions.wire.query_replies import newest_shape
 from prescriptions.wire.shapes import VERSIONS, checked_version, event_in
 
 CODEC = PrescriptionEventCodec()
@@ -75,6 +76,13 @@ def test_a_patients_details_in_clear_are_told_in_no_version(version: int, golden
     assert shape.payload
     assert b"Ann" not in shape.payload
     assert b"1961" not in shape.payload
+
+
+def test_a_sealed_patient_of_an_event_in_an_older_shape_is_told_sealed(golden: Any) -> None:
+    sealed: Any = CODEC.decode("PrescriptionCreated", 3, golden_event(golden, "PrescriptionCreated", 3).data)
+    wrapped = newest_shape(golden_event(golden, "PrescriptionCreated", 2), sealed)
+    told = getattr(wrapped, wrapped.WhichOneof("event") or "")
+    assert told.content.patient.sealed.key_id == "patient-1/1"
 
 
 def test_a_stream_told_in_an_older_version_folds_to_the_same_but_for_what_was_lost() -> None:
