@@ -84,7 +84,8 @@ class WebhookService(WebhookServiceServicer):
             updated_at=now,
             schema_version=self._schema_version(request.schema_version),
         )
-        stored = await self._store.add(self._allowed(made), await self._ends())
+        # Under this request's id there may be one already: another caller's, whose secret it must not tell.
+        stored = self._allowed(await self._store.add(self._allowed(made), await self._ends()))
         told = self._secrets.open(stored.id, stored.secrets[0]) if stored.secrets else ""
         return w.CreateWebhookSubscriptionResponse(subscription=await self._told(stored), secret=told)
 

@@ -96,6 +96,16 @@ async def test_a_subscription_is_made_once_and_its_secret_told_to_its_maker_alon
         assert listed == fetched
 
 
+async def test_the_request_id_of_another_caller_does_not_tell_his_secret(side: Any) -> None:
+    request_id = str(uuid4())
+    async with serving(side) as client:
+        await client.created(request_id=request_id, conditions=[w.WebhookCondition(column="id", values=["his"])])
+    async with serving(side, may_have=lambda one: one.conditions == (("id", ("mine",)),)) as client:
+        mine = [w.WebhookCondition(column="id", values=["mine"])]
+        again = w.CreateWebhookSubscriptionRequest(url=URL, request_id=request_id, conditions=mine)
+        assert (await client.refused(again))[1] == "NOT_VISIBLE"
+
+
 async def test_another_tenant_finds_nothing_of_it(side: Any) -> None:
     async with serving(side) as client:
         mine = (await client.created()).subscription.subscription_id
