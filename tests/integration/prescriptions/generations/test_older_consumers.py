@@ -114,7 +114,7 @@ async def test_a_watcher_that_asks_for_no_version_is_told_no_event(tmp_path: Pat
 async def test_a_version_that_is_not_offered_is_refused(tmp_path: Path) -> None:
     async with serving(tmp_path) as served:
         watch: Any = PrescriptionWatchServiceStub(served.opened)
-        with pytest.raises(grpc.aio.AioRpcError, match="one of 1, 2, 3.*, not 7"):
+        with pytest.raises(grpc.aio.AioRpcError, match=r"one of 1, 2, 3.*, not 7"):
             async for _ in watch.WatchPrescriptions(
                 w.WatchPrescriptionsRequest(event_schema_version=7), metadata=METADATA, timeout=SECONDS
             ):
