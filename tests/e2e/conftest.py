@@ -35,9 +35,9 @@ def erx(tmp_path: Path) -> Iterator[Erx]:
     started.close()
 
 
-@pytest.fixture(scope="session")
+@pytest.fixture(scope="module")
 def place(cassandra_server: CassandraNode, kafka_server: KafkaBroker, postgres_server: PostgresServer) -> Iterator[Any]:
-    """Settings that lead to a place of this run's own on the real servers; tests there keep to a tenant of their own."""
+    """Settings that lead to a place of a file's own on the real servers; tests there keep to a tenant of their own."""
     with place_on(cassandra_server, kafka_server, postgres_server) as variables:
         yield variables
 

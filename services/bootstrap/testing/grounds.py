@@ -1,23 +1,27 @@
 """What processes of a test stand on: a folder, or a place of their own on real servers that run already."""
 
 import asyncio
+import fcntl
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import IO
 from uuid import uuid4
 
 import psycopg
 from confluent_kafka.admin import AdminClient
 
 from bootstrap.stores import TOPIC
-from bootstrap.testing.program import Child, Erx, eventually
+from bootstrap.testing.program import Child, Erx, awaited, eventually
 from eventkernel_cassandra.connect import open_session
 from eventkernel_cassandra.errors import InDoubt
 from eventkernel_cassandra.settings import ConnectionSettings
 from localstack import CassandraNode, KafkaBroker, PostgresServer
 
 ADMIN_SECONDS = 30.0
+TURN_SECONDS = 280.0
+"""How long another place on the same broker may last: somewhat less than a test may take before it counts as stuck."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,8 +47,28 @@ class Ground:
 def place_on(cassandra: CassandraNode, kafka: KafkaBroker, postgres: PostgresServer) -> Iterator[dict[str, str]]:
     """A keyspace and a database of one's own, as settings in the environment, and the program's topic, empty.
 
-    Programs have one topic: only one place at a time on a broker.
+    Programs have one topic: only one place at a time on a broker, so the next waits, in whatever process it is.
     """
+    with _alone_on(kafka):
+        yield from _place_on(cassandra, kafka, postgres)
+
+
+@contextmanager
+def _alone_on(kafka: KafkaBroker) -> Iterator[None]:
+    with (kafka.folder / "place.lock").open("w") as turn:
+        awaited(f"turn on {kafka.bootstrap_servers}", lambda: _taken(turn), seconds=TURN_SECONDS)
+        yield
+
+
+def _taken(turn: IO[str]) -> bool:
+    try:
+        fcntl.flock(turn, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    except BlockingIOError:
+        return False
+    return True
+
+
+def _place_on(cassandra: CassandraNode, kafka: KafkaBroker, postgres: PostgresServer) -> Iterator[dict[str, str]]:
     name = f"place_{uuid4().hex[:12]}"
     _forget_topic(kafka)
     _in_postgres(postgres, f"CREATE DATABASE {name}")
