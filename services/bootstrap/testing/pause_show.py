@@ -197,6 +197,9 @@ async def show(folder: Path, data: Path, size: Size) -> Seen:
             async def drained() -> bool:
                 return (await metrics_of(metrics))["erx_overlay_events"] == 0
 
+            # An overlay is empty also while the last events are still on their way to it.
+            store = "stack" if "stack" in size.words else "embedded"
+            seen.differences = (await settled(data, store=store, seconds=DRAIN_SECONDS)).differences
             await eventually("empty overlay", drained, seconds=DRAIN_SECONDS)
             seen.drain_seconds = time.monotonic() - begun
             seen.left = (await metrics_of(metrics))["erx_overlay_events"]
@@ -205,8 +208,6 @@ async def show(folder: Path, data: Path, size: Size) -> Seen:
             for name in ("journal_reads", "degraded"):
                 full = f"erx_overlay_{name}_total"
                 setattr(seen, name, after[full] - before[full])
-            store = "stack" if "stack" in size.words else "embedded"
-            seen.differences = (await settled(data, store=store, seconds=DRAIN_SECONDS)).differences
     finally:
         erx.close()
     return seen

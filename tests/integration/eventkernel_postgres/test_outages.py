@@ -40,8 +40,10 @@ SAVED_BEFORE = 200
 
 @pytest.fixture
 async def settings(own_server: PostgresServer) -> PostgresSettings:
+    """Patient ones: how long a call takes is no matter of those tests in which the server is there or gone."""
+    schema = f"views_{uuid4().hex[:12]}"
     return PostgresSettings(
-        own_server.dsn(), schema=f"views_{uuid4().hex[:12]}", call_seconds=CALL_SECONDS, connect_seconds=2.0
+        own_server.dsn(), schema=schema, call_seconds=DEADLINE_SECONDS, connect_seconds=DEADLINE_SECONDS
     )
 
 
@@ -135,7 +137,7 @@ async def test_a_server_that_is_gone_is_unavailable_at_once_and_used_again_when_
 async def test_a_server_that_hangs_is_unavailable_within_the_deadline_of_a_call(
     own_server: PostgresServer, settings: PostgresSettings
 ) -> None:
-    views = await opened(settings)
+    views = await opened(replace(settings, call_seconds=CALL_SECONDS, connect_seconds=2.0))
     view = await owned_view(views)
     loop = asyncio.get_running_loop()
     async with views.store.reading() as reading:
