@@ -15,7 +15,7 @@ from bootstrap.devtools import backends, shared_servers
 from localstack import CassandraNode, KafkaBroker, PostgresServer
 from localstack.settings import SERVICES
 
-LEFTOVER_SECONDS_MAX = 2.0
+LEFTOVER_SECONDS_MAX = 30.0
 LONG_FIRST = ("tests/e2e/", "tests/simulation/", "tests/judge/", "tests/integration/")
 """Folders whose files take long: they begin first, so that no worker is left with one at the end."""
 

@@ -48,6 +48,7 @@ class Service(PrescriptionCommandServiceServicer, PrescriptionQueryServiceServic
     failures: list[Exception] = field(default_factory=list)
     request_ids: list[str] = field(default_factory=list)
     consistency: list[bytes] = field(default_factory=list)
+    watched: asyncio.Event = field(default_factory=asyncio.Event)
     resumed_from: list[bytes] = field(default_factory=list)
 
     async def IssuePrescription(self, request: Any, context: Any) -> Any:  # noqa: N802
@@ -65,6 +66,7 @@ class Service(PrescriptionCommandServiceServicer, PrescriptionQueryServiceServic
     async def WatchPrescriptions(self, request: Any, context: Any) -> Any:  # noqa: N802
         """Tell five things, a failure after every second one of them."""
         self.resumed_from.append(request.resume_token)
+        self.watched.set()
         self.consistency.append(current_call().consistency)
         for number in range(int(request.resume_token or b"0") + 1, 6):
             told = WatchPrescriptionsResponse(resume_token=str(number).encode())
@@ -244,6 +246,7 @@ async def test_a_watch_that_is_waited_for_in_vain_can_be_asked_again() -> None:
             for _ in range(2):
                 with pytest.raises(TimeoutError):
                     await asyncio.wait_for(anext(watch), 0.2)
+                await asyncio.wait_for(service.watched.wait(), SECONDS)
     assert set(service.resumed_from) == {b"5"}
 
 

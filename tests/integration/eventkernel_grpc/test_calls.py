@@ -44,12 +44,12 @@ async def test_handler_finds_tenant_provenance_deadline_and_token_of_its_call(se
 
         served.echo.on = on
         call = served.unary("Say")(
-            text(value="x"), timeout=5, metadata=call_metadata(tenant="t-1", provenance=WHO, token=token)
+            text(value="x"), timeout=100, metadata=call_metadata(tenant="t-1", provenance=WHO, token=token)
         )
         assert (await call).value == "x"
         assert (seen[0].tenant, seen[0].provenance) == ("t-1", WHO)
         assert left[0] is not None
-        assert 2 < left[0] < 4.5  # grpc rounds a deadline up on its way
+        assert 40 < left[0] < 99.5  # grpc rounds a deadline up on its way
         assert ("erx-consistency-bin", token) in [(key, value) for key, value in await call.trailing_metadata()]
 
 
@@ -185,7 +185,7 @@ async def test_handler_may_abort_by_itself(serve: Any, text: Any) -> None:
 async def test_call_whose_inner_work_was_cancelled_is_answered(serve: Any, text: Any) -> None:
     async with serve() as served:
         served.echo.on = raising(asyncio.CancelledError())
-        error = await refused(served.unary("Look")(text(), timeout=5))
+        error = await refused(served.unary("Look")(text(), timeout=60))
         assert error.code is Code.INTERNAL
 
 

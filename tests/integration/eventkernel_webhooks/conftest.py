@@ -70,7 +70,7 @@ class Side:
         self, *, store: Any = None, seed: int = 1, sender: dict[str, Any] | None = None, **settings: Any
     ) -> Dispatcher:
         log = StepLog(self.tail, TOPIC, StepFolder(COUNTER_VIEW, self.journal, decode))
-        used = {"private_allowed": True, "timeout_seconds": 5.0, **(sender or {})}
+        used = {"private_allowed": True, "timeout_seconds": 60.0, **(sender or {})}
         posting = await self.opened.enter_async_context(Sender(**used))
         schedule = settings.pop("schedule", RetrySchedule((5.0, 300.0, HOUR), jitter=0.0))
         return Dispatcher(
