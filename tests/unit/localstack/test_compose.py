@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 import yaml
 
+from bootstrap import roles as bootstrap_roles
 from localstack import settings
 
 ROOT = Path(__file__).parents[3]
@@ -72,14 +73,16 @@ def test_postgres_is_configured_as_the_plain_process_is(compose: dict[str, Any])
     assert environment["POSTGRES_DB"] == settings.POSTGRES_DATABASE
 
 
-def test_the_four_roles_run_from_one_image(compose: dict[str, Any]) -> None:
+def test_every_role_runs_in_one_of_four_services_from_one_image(compose: dict[str, Any]) -> None:
     assert set(compose["services"]) == {*SERVERS, *ROLES}
     for role in ROLES:
         service = compose["services"][role]
-        assert service["command"] == ["serve", role]
+        assert service["command"][:2] == ["serve", role]
         assert service["image"] == compose["services"]["command"]["image"]
         assert (ROOT / service["build"]["context"] / service["build"]["dockerfile"]).is_file()
         assert set(service["depends_on"]) == set(SERVERS)
+    served = [name for role in ROLES for name in compose["services"][role]["command"][1:]]
+    assert sorted(served) == sorted(bootstrap_roles.ROLES), "every role once"
 
 
 def test_every_service_has_a_health_check_and_servers_keep_their_data(compose: dict[str, Any]) -> None:
