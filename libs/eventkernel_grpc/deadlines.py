@@ -15,7 +15,7 @@ from eventkernel_grpc.errors import DeadlinePassed
 T = TypeVar("T")
 
 REPLY_SHARE = 0.1
-REPLY_SECONDS_MAX = 0.25
+REPLY_SECONDS_MAX = 0.5
 """What is kept of a caller's deadline for the way back of an answer that says the time is over: a tenth, at most this."""
 _ENDED_MAX = 1_000
 

@@ -1,7 +1,6 @@
 """`kill -9` in the middle of an import: what was acknowledged stays, and the next import brings the same end."""
 
 import json
-import socket
 from collections import defaultdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -9,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 from bootstrap.testing.acknowledgements import acknowledged_in, lost
 from bootstrap.testing.calls import caller
 from bootstrap.testing.data import settled, stores_of
+from bootstrap.testing.house import free_address
 from bootstrap.testing.program import Child, Ended, Erx, awaited, servers_on
 from prescriptions.imports.report import Acknowledged
 
@@ -111,10 +111,3 @@ async def test_each_of_four_processes_may_be_killed_while_an_import_runs(
     async with caller(addresses["command"], addresses["query"]) as c:
         totals = (await c.ask("FetchStatistics")).totals
         assert (totals.prescriptions, totals.fills) == (PRESCRIPTIONS, FILLS)
-
-
-def free_address() -> str:
-    """An address that nobody listens on now, for a server that comes back to it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1]}"

@@ -1,7 +1,6 @@
 """One data folder's servers, each role a process of its own that can be stopped at a named place, exactly there."""
 
 import signal
-import socket
 import subprocess
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
@@ -14,6 +13,7 @@ from bootstrap.testing.failing import FILE_VARIABLE
 from bootstrap.testing.judge import judge
 from bootstrap.testing.program import Child, Erx, awaited, eventually
 from eventkernel.testing.history import History, Violation, check, collect
+from localstack.ports import free_ports
 from prescriptions.views import VIEWS
 from prescriptions.wire.events import decode_recorded
 
@@ -169,7 +169,5 @@ def is_frozen(child: Child) -> bool:
 
 
 def free_address() -> str:
-    """An address that nobody listens on now, for a server that comes back to it."""
-    with socket.socket() as free:
-        free.bind(("127.0.0.1", 0))
-        return f"127.0.0.1:{free.getsockname()[1]}"
+    """An address that nobody listens on now, nor gets by chance, for a server that comes back to it."""
+    return f"127.0.0.1:{free_ports(1)[0]}"

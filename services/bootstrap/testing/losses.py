@@ -72,6 +72,7 @@ async def write_some(house: House) -> tuple[str, list[str]]:
     ):
         await lives.run(2, prescriptions=1)
         await stores.drained(recorder.history())
+        await eventually("cursors behind every event", lambda: _all_published(stores), seconds=SECONDS)
     return tenant, sorted({write.stream for write in recorder.history().writes})
 
 

@@ -45,9 +45,8 @@ async def under_test(open_real: OpenSession, keyspace: str) -> LeasesUnderTest:
     context, statements = uuid4().hex, statements_of(keyspace)
     one, two = await open_real(), await open_real()
     # The time of leases is the server's own, which only passes.
-    return LeasesUnderTest(
-        CassandraShardLeases(one, statements, context), CassandraShardLeases(two, statements, context), asyncio.sleep
-    )
+    leases, peer = CassandraShardLeases(one, statements, context), CassandraShardLeases(two, statements, context)
+    return LeasesUnderTest(leases, peer, asyncio.sleep, ttl_seconds=5.0)
 
 
 class TestEventStore(EventStoreContract):

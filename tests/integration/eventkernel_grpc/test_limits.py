@@ -68,7 +68,7 @@ async def test_a_command_whose_time_is_over_is_unknown_and_says_so_before_the_ca
 ) -> None:
     async with serve() as served:
         served.echo.on = served.echo.hold
-        error = await refused(served.unary("Say")(text(), metadata=ACTOR, timeout=2.0))
+        error = await refused(served.unary("Say")(text(), metadata=ACTOR, timeout=5.0))
         assert (error.code, error.reason) == (Code.UNAVAILABLE, "OUTCOME_UNKNOWN")
         assert error.may_retry
         assert error.retry_after_seconds
