@@ -137,13 +137,29 @@ class Filler(Generic[E]):
         for streams_behind in behind.values():
             for stream, at in streams_behind.items():
                 first[stream] = min(at.version, first.get(stream, at.version))
-        copied = await self._copy(wanted, behind)
-        events: dict[StreamId, Sequence[RecordedEvent]] = {}
-        for stream, after in first.items():
-            if any(stream in left for left in behind.values()):
-                events[stream] = (await self._from.journal.load(stream, after=after)).events
-        folded = await self._fold(events, behind)
-        return copied + folded
+        done = await self._copy(wanted, behind)
+        left = {stream: after for stream, after in first.items() if any(stream in some for some in behind.values())}
+        while left:
+            events, left = await self._portion(left)
+            some = {
+                place: {stream: at for stream, at in known.items() if stream in events}
+                for place, known in behind.items()
+            }
+            done += await self._fold(events, some)
+        return done
+
+    async def _portion(
+        self, after: Mapping[StreamId, int]
+    ) -> tuple[dict[StreamId, Sequence[RecordedEvent]], dict[StreamId, int]]:
+        """The next events of each stream, not more of one than are folded at once; and where those go on that have more."""
+        events, left = {}, {}
+        for stream, version in after.items():
+            found = (await self._from.journal.load(stream, after=version, events_max=self._settings.events_max)).events
+            if found:
+                events[stream] = found
+            if len(found) == self._settings.events_max:
+                left[stream] = found[-1].version
+        return events, left
 
     async def _fold(
         self, events: Mapping[StreamId, Sequence[RecordedEvent]], behind: Mapping[int, Mapping[StreamId, Checkpoint]]

@@ -444,6 +444,40 @@ async def test_from_a_position_only_streams_with_later_events_are_folded_anew(wo
         assert (found.agrees, found.streams, found.apart) == (True, 6, 0)
 
 
+@pytest.mark.parametrize("poison", [0, 1, 12, 14])
+async def test_a_long_stream_is_filled_in_portions_and_waits_in_order_behind_what_cannot_be_folded(
+    world: Any, views: ViewStore, monkeypatch: pytest.MonkeyPatch, poison: int
+) -> None:
+    journal = world.store
+    long, short = await write(world, *range(1, 30)), await write(world, 5)
+    await start(views, COUNTER_VIEW)
+    portions: list[int] = []
+    load = journal.load
+
+    async def loading(stream: Any, **limits: Any) -> Any:
+        found = await load(stream, **limits)
+        portions.append(len(found.events))
+        return found
+
+    def picky(event: Any) -> Any:
+        if (event.stream, event.version) == (long, poison):
+            raise UpcastFailed("Added", 1, "poisoned")
+        return decode(event)
+
+    monkeypatch.setattr(journal, "load", loading)
+    read = replace(sources(world, views, picky), journal=journal)
+    target = Target(COUNTER_VIEW.of_generation(1), COUNTER_VIEW.of_generation(0), {})
+    assert await Filler(read, [target], settings=SMALL.fill).run(asyncio.Event())
+    assert max(portions) == SMALL.fill.events_max
+    async with views.transaction() as transaction:
+        at = await transaction.load(target.view, [long, short])
+        lane = (await transaction.parked(target.view, [long])).get(long, ())
+    reached = poison - 1 if poison else 30
+    assert (at[long].version, at[short].version) == (reached, 2)
+    assert [entry.event.version for entry in lane] == list(range(reached + 1, 31))
+    assert [bool(entry.error) for entry in lane] == [True, *[False] * 30][: len(lane)]
+
+
 async def test_a_poisoned_stream_is_parked_in_the_new_table_and_holds_up_the_switch(
     world: Any, views: ViewStore
 ) -> None:
