@@ -461,7 +461,7 @@ async def test_a_long_stream_is_filled_in_portions_and_waits_in_order_behind_wha
 
     def picky(event: Any) -> Any:
         if (event.stream, event.version) == (long, poison):
-            raise UpcastFailed("Added", 1, "poisoned")
+            raise UpcastFailed(event.type, version=1, cause="odd")
         return decode(event)
 
     monkeypatch.setattr(journal, "load", loading)
