@@ -37,7 +37,7 @@ async def test_handler_finds_tenant_provenance_deadline_and_token_of_its_call(se
         async def on(request: Any, _context: Any) -> Any:
             call = current_call()
             seen.append(call)
-            left.append(call.remaining_seconds(reserve_seconds=1.0))
+            left.append(call.remaining_seconds(reserve_seconds=10.0))
             assert call.seen() == (position,)
             call.reply_token(token)
             return request
@@ -49,7 +49,7 @@ async def test_handler_finds_tenant_provenance_deadline_and_token_of_its_call(se
         assert (await call).value == "x"
         assert (seen[0].tenant, seen[0].provenance) == ("t-1", WHO)
         assert left[0] is not None
-        assert 40 < left[0] < 99.5  # grpc rounds a deadline up on its way
+        assert 30 < left[0] < 95  # grpc rounds a deadline up on its way
         assert ("erx-consistency-bin", token) in [(key, value) for key, value in await call.trailing_metadata()]
 
 
