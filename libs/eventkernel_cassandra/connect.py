@@ -3,6 +3,7 @@
 import importlib.util
 from typing import Literal, TypeAlias
 
+from eventkernel_cassandra.connecting import connected
 from eventkernel_cassandra.session import CqlSession
 from eventkernel_cassandra.settings import ConnectionSettings
 
@@ -15,11 +16,14 @@ def preferred_driver() -> Driver:
 
 
 async def open_session(settings: ConnectionSettings, driver: Driver | None = None) -> CqlSession:
-    """Connect on the running event loop. Raises ``NotExecuted`` or ``ServerRefused``."""
+    """Connect on the running event loop. Raises ``NotExecuted`` or ``ServerRefused``.
+
+    Who is cancelled meanwhile comes back when the attempt has ended.
+    """
     if (driver or preferred_driver()) == "acsylla":
         from eventkernel_cassandra.acsylla_session import open_acsylla_session
 
-        return await open_acsylla_session(settings)
+        return await connected(open_acsylla_session(settings))
     from eventkernel_cassandra.driver_session import open_driver_session
 
-    return await open_driver_session(settings)
+    return await connected(open_driver_session(settings))

@@ -9,6 +9,8 @@ from eventkernel_cassandra.errors import NotExecuted
 from eventkernel_cassandra.session import CqlSession, Row, Statement, Value, Verdict
 
 CLOSED = "the session is closed"
+CLOSE_SECONDS_MAX = 30.0
+"""For an attempt that is under way when the session is closed; a driver's own limits end it before."""
 PAUSE_SECONDS = 1.0
 """After an attempt that failed, calls are answered by its error for so long."""
 
@@ -40,10 +42,15 @@ class LateSession:
         await (await self._session()).define(cql)
 
     async def close(self) -> None:
-        """Give up connecting, or close what was opened."""
+        """Close what was opened; an attempt under way may come to its end before, but not for long.
+
+        Drivers connect in threads of their own, which call back: they are not left in the middle of it without need.
+        """
         self._closed = True
-        self._attempt.cancel()
-        await asyncio.wait({self._attempt})
+        done, _ = await asyncio.wait({self._attempt}, timeout=CLOSE_SECONDS_MAX)
+        if not done:
+            self._attempt.cancel()
+            await asyncio.wait({self._attempt})
         if self._is_open():
             await self._attempt.result().close()
 
@@ -55,11 +62,14 @@ class LateSession:
         attempt = self._attempt
         try:
             # Others wait for the same attempt: whoever gives up does not end it.
-            return await asyncio.shield(attempt)
+            session = await asyncio.shield(attempt)
         except asyncio.CancelledError:
             if attempt.cancelled():
                 raise NotExecuted(CLOSED) from None
             raise
+        if self._closed:
+            raise NotExecuted(CLOSED)
+        return session
 
     def _begin(self) -> "asyncio.Task[CqlSession]":
         attempt = asyncio.create_task(self._open(), name="late-session")

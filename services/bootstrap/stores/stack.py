@@ -62,15 +62,17 @@ async def open_stack(settings: Settings, parts: Collection[Part]) -> Stores:
         await _make_topic(settings, kafka)
 
     async with AsyncExitStack() as opened:
-        session: CqlSession
+        session: CqlSession | None = None
         if Part.JOURNAL in parts:
             session = await _open_journal(settings, layout, clock)
-        else:
-            session = LateSession(partial(_open_journal, settings, layout, clock), clock)
-        opened.push_async_callback(session.close)
+            opened.push_async_callback(session.close)
         if Part.BUS in parts:
             await make_topic()
         views, webhooks = await _open_views(settings, opened) if Part.VIEWS in parts else _NO_VIEWS
+        if session is None:
+            # Last, so that it need not be given up where another store is not there yet.
+            session = LateSession(partial(_open_journal, settings, layout, clock), clock)
+            opened.push_async_callback(session.close)
         # Neither asks for a broker before it is used.
         publisher = KafkaEventPublisher(kafka)
         opened.push_async_callback(publisher.close)

@@ -122,7 +122,28 @@ async def test_closing_closes_what_was_opened_and_refuses_from_then_on(cluster: 
         await session.read(ONE, [])
 
 
-async def test_closing_gives_up_an_attempt(cluster: Cluster, clock: ManualClock) -> None:
+@pytest.mark.parametrize("up", [True, False])
+async def test_closing_lets_an_attempt_come_to_its_end_and_closes_what_it_opened(
+    cluster: Cluster, clock: ManualClock, up: bool
+) -> None:
+    cluster.up = up
+    session = LateSession(cluster.connect, clock)
+    waiting = asyncio.ensure_future(session.read(ONE, []))
+    await asyncio.sleep(0)
+    closing = asyncio.ensure_future(session.close())
+    await asyncio.wait({closing}, timeout=0.01)
+    assert not closing.done()
+    cluster.answers.set()
+    await closing
+    with pytest.raises(NotExecuted, match="closed" if up else "nobody there"):
+        await waiting
+    assert cluster.opened.closed == up
+
+
+async def test_closing_gives_up_an_attempt_that_does_not_end(
+    cluster: Cluster, clock: ManualClock, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("eventkernel_cassandra.late_session.CLOSE_SECONDS_MAX", 0.01)
     session = LateSession(cluster.connect, clock)
     waiting = asyncio.ensure_future(session.read(ONE, []))
     await asyncio.sleep(0)
