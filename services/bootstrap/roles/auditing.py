@@ -4,13 +4,14 @@ import asyncio
 import logging
 import random
 from collections.abc import AsyncIterator, Coroutine
-from contextlib import asynccontextmanager
+from contextlib import AsyncExitStack, asynccontextmanager
+from dataclasses import replace
 from datetime import timedelta
 from typing import Any
 
 from bootstrap.audit import auditor
 from bootstrap.process import Process
-from bootstrap.stores import NotOpened, Stores, open_stores
+from bootstrap.stores import NotOpened, Stores
 from eventkernel.errors import KernelError
 from eventkernel.runtime.auditing import AuditPace, Report
 from eventkernel.runtime.components import Component, LoopComponent
@@ -62,12 +63,12 @@ async def _with_views(process: Process) -> AsyncIterator[Stores]:
     if not isinstance(process.stores.views, NotOpened):
         yield process.stores
         return
+    from bootstrap.stores.stack import open_views
+
     few = process.settings.model_copy(update={"postgres_connections_max": CONNECTIONS})
-    stores = await open_stores(few)
-    try:
-        yield stores
-    finally:
-        await stores.close()
+    async with AsyncExitStack() as opened:
+        views, webhooks = await open_views(few, opened)
+        yield replace(process.stores, views=views, webhooks=webhooks)
 
 
 def tell(process: Process, report: Report) -> None:

@@ -68,7 +68,7 @@ async def open_stack(settings: Settings, parts: Collection[Part]) -> Stores:
             opened.push_async_callback(session.close)
         if Part.BUS in parts:
             await make_topic()
-        views, webhooks = await _open_views(settings, opened) if Part.VIEWS in parts else _NO_VIEWS
+        views, webhooks = await open_views(settings, opened) if Part.VIEWS in parts else _NO_VIEWS
         if session is None:
             # Last, so that it need not be given up where another store is not there yet.
             session = LateSession(partial(_open_journal, settings, layout, clock), clock)
@@ -146,7 +146,8 @@ async def _make_topic(settings: Settings, kafka: "KafkaSettings") -> None:
     await ensure_topic(kafka, topic)
 
 
-async def _open_views(settings: Settings, opened: AsyncExitStack) -> tuple[ViewStore, WebhookStore]:
+async def open_views(settings: Settings, opened: AsyncExitStack) -> tuple[ViewStore, WebhookStore]:
+    """PostgreSQL's part alone, closed with the stack. Raises as ``open_stack`` does."""
     from eventkernel_postgres.view_store import PostgresViewStore
     from eventkernel_postgres.webhook_store import PostgresWebhookStore
 
