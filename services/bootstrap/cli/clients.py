@@ -9,6 +9,7 @@ from typing import Any, Final, TypeVar
 import grpc
 import typer
 
+from bootstrap.cli.options import settings_errors
 from bootstrap.settings import Settings, SettingsError
 from eventkernel.envelope import Actor
 from eventkernel_grpc import ChannelSettings, ClientTls, RemoteError, call_metadata, channel, remote_errors
@@ -53,13 +54,10 @@ def operator(tenant: str) -> Any:
 def run(work: Callable[[], Coroutine[Any, Any, T]]) -> T:
     """Run it; an error of the server ends the program with one line."""
     try:
-        with remote_errors():
+        with settings_errors(1), remote_errors():
             return asyncio.run(work())
     except RemoteError as error:
         typer.secho(one_line(error), err=True, fg="red")
-        raise typer.Exit(1) from error
-    except SettingsError as error:
-        typer.secho(f"settings: {error}", err=True, fg="red")
         raise typer.Exit(1) from error
 
 

@@ -14,9 +14,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from bootstrap.cli.clients import tls_to
+from bootstrap.cli.options import settings_errors
 from bootstrap.cli.printing import console, listing
 from bootstrap.roles.commanding import profile_of
-from bootstrap.settings import Settings, SettingsError
+from bootstrap.settings import Settings
 from prescriptions.imports.errors import ImportRefused
 from prescriptions.imports.imports import Target, import_fhir, import_synthea
 from prescriptions.imports.report import Acknowledged, ImportReport, OnAcknowledged, OnProgress
@@ -175,16 +176,10 @@ def print_report(done: ImportReport, out: Console) -> None:
 
 
 def _profile(settings: Settings) -> Any:
-    try:
+    with settings_errors(2):
         return profile_of(settings)
-    except SettingsError as error:
-        typer.secho(f"settings: {error}", err=True, fg="red")
-        raise typer.Exit(2) from error
 
 
 def _target(settings: Settings, tenant: str) -> Target:
-    try:
+    with settings_errors(1):
         return target_of(settings, settings.command_address, tenant)
-    except SettingsError as error:
-        typer.secho(f"settings: {error}", err=True, fg="red")
-        raise typer.Exit(1) from error

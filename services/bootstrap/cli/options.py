@@ -2,7 +2,8 @@
 
 import inspect
 import os
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Annotated, Any, get_args, get_origin
 
@@ -13,6 +14,16 @@ from pydantic.fields import FieldInfo
 from bootstrap.settings import Settings, SettingsError, load, mistyped
 
 _ALIASES = {"data_dir": ("--data", "--data-dir")}
+
+
+@contextmanager
+def settings_errors(code: int) -> Iterator[None]:
+    """End the program with this exit code where a setting is wrong, and say which and what its rule is."""
+    try:
+        yield
+    except SettingsError as error:
+        typer.secho(f"settings: {error}", err=True, fg="red")
+        raise typer.Exit(code) from error
 
 
 def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
@@ -34,11 +45,8 @@ def with_settings(command: Callable[..., Any]) -> Callable[..., Any]:
 
     def run(**arguments: Any) -> Any:
         given = {name: arguments.pop(name) for name in Settings.model_fields}
-        try:
+        with settings_errors(2):
             settings = load(arguments.pop("config"), **given)
-        except SettingsError as error:
-            typer.secho(f"settings: {error}", err=True, fg="red")
-            raise typer.Exit(2) from error
         for name, meant in mistyped(os.environ).items():
             typer.secho(f"settings: {name} is none and has no effect; is {meant} meant?", err=True, fg="yellow")
         return command(settings, **arguments)

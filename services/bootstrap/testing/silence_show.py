@@ -19,6 +19,7 @@ from pathlib import Path
 from typing import Any, TypeAlias
 
 from bootstrap.testing.calls import Caller, caller
+from bootstrap.testing.overload_load import quantile_ms
 from bootstrap.testing.program import FREE_PORTS, Erx
 from erx.eventlog.v1 import consistency_pb2 as cp
 from eventkernel_grpc import RemoteError
@@ -52,11 +53,9 @@ class Seen:
     def __str__(self) -> str:
         if not self.took:
             return f"{self.question}: no answer; {dict(self.errors)}"
-        ordered = sorted(self.took)
-        return (
-            f"{self.question}: {len(ordered) / self.seconds:,.0f} a second, p50 {ordered[len(ordered) // 2] * 1e3:.0f},"
-            f" p99 {ordered[len(ordered) * 99 // 100] * 1e3:.0f} ms; errors: {dict(self.errors) or 'none'}"
-        )
+        p50, p99 = (quantile_ms(self.took, share) for share in (0.5, 0.99))
+        pace = f"{len(self.took) / self.seconds:,.0f} a second, p50 {p50:.0f}, p99 {p99:.0f} ms"
+        return f"{self.question}: {pace}; errors: {dict(self.errors) or 'none'}"
 
 
 async def asked(seen: Seen, ask: Ask, seconds: float, clients: int) -> Seen:
