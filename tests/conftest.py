@@ -4,6 +4,8 @@ import asyncio
 import functools
 import inspect
 import os
+import shutil
+import subprocess
 import threading
 from collections.abc import Awaitable, Callable, Iterator
 from pathlib import Path
@@ -128,3 +130,24 @@ def without_leftover_tasks(test: Callable[..., Awaitable[None]]) -> Callable[...
             assert not pending, f"tasks outlived the test: {', '.join(task.get_name() for task in pending)}"
 
     return checked
+
+
+@pytest.fixture(scope="session")
+def certify() -> Callable[[Path, str], None]:
+    """Makes in a folder an authority, ``ca.pem``, and a certificate that it signed for a name or an address, ``leaf.pem`` with
+    its key ``leaf.key``.
+    """
+    openssl = shutil.which("openssl")
+    if openssl is None:
+        (pytest.fail if backends.in_ci() else pytest.skip)("openssl is not installed")
+
+    def make(folder: Path, name: str) -> None:
+        (folder / "san").write_text(f"subjectAltName={name}\n")
+        for arguments in (
+            "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=ca -keyout ca.key -out ca.pem",
+            "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=erx -keyout leaf.key -out leaf.csr",
+            "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 1 -extfile san -out leaf.pem",
+        ):
+            subprocess.run([openssl, *arguments.split()], cwd=folder, check=True, capture_output=True)
+
+    return make

@@ -1,17 +1,15 @@
 """Settings, and what the program says when it cannot start."""
 
 import json
-import shutil
 import socket
 import sqlite3
-import subprocess
+from collections.abc import Callable
 from contextlib import closing
 from pathlib import Path
 from typing import Any
 
 import pytest
 
-from bootstrap.devtools.backends import in_ci
 from bootstrap.testing.calls import caller
 from bootstrap.testing.data import settled
 from bootstrap.testing.program import FREE_PORTS, Ended, Erx, servers_on
@@ -100,8 +98,11 @@ def test_a_certificate_that_is_not_there_is_named(erx: Erx, tmp_path: Path) -> N
     assert "Traceback" not in ended.errors
 
 
-def test_commands_show_a_certificate_to_servers_that_ask_for_one(erx: Erx, tmp_path: Path) -> None:
-    leaf, key, ca = made_certificates(tmp_path)
+def test_commands_show_a_certificate_to_servers_that_ask_for_one(
+    erx: Erx, tmp_path: Path, certify: Callable[[Path, str], None]
+) -> None:
+    certify(tmp_path, "IP:127.0.0.1")
+    leaf, key, ca = (tmp_path / name for name in ("leaf.pem", "leaf.key", "ca.pem"))
     served = erx.serve(
         tmp_path / "data", "--tls-certificate", leaf, "--tls-key", key, "--tls-client-ca", ca, "--no-record-reads"
     )
@@ -120,21 +121,6 @@ def test_commands_show_a_certificate_to_servers_that_ask_for_one(erx: Erx, tmp_p
         ended = erx.run(*command, *servers_on(served), "--tls-ca", tmp_path / "none.pem")
         assert ended.code == 1
         assert "none.pem: is not there" in one_line(ended)
-
-
-def made_certificates(folder: Path) -> tuple[Path, Path, Path]:
-    """A certificate for loopback, its key, and the authority that signed it."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        (pytest.fail if in_ci() else pytest.skip)("openssl is not installed")
-    (folder / "san").write_text("subjectAltName=IP:127.0.0.1\n")
-    for arguments in (
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=ca -keyout ca.key -out ca.pem",
-        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=erx -keyout leaf.key -out leaf.csr",
-        "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 1 -extfile san -out leaf.pem",
-    ):
-        subprocess.run([openssl, *arguments.split()], cwd=folder, check=True, capture_output=True)
-    return folder / "leaf.pem", folder / "leaf.key", folder / "ca.pem"
 
 
 def test_a_port_of_metrics_that_is_taken_is_named(erx: Erx, tmp_path: Path) -> None:

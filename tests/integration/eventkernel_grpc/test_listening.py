@@ -1,13 +1,11 @@
 import asyncio
-import shutil
-import subprocess
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import grpc
 import pytest
 
-from bootstrap.devtools.backends import in_ci
 from eventkernel_grpc import BindFailed, ChannelSettings, ClientTls, ServerTls, channel, sync_channel
 
 LOOK = "/eventkernel_grpc.testing.v1.EchoService/Look"
@@ -63,19 +61,10 @@ async def test_channel_for_threads_reaches_the_server(serve: Any) -> None:
 
 
 @pytest.fixture(scope="module")
-def certificates(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def certificates(tmp_path_factory: pytest.TempPathFactory, certify: Callable[[Path, str], None]) -> Path:
     """A CA and a certificate for localhost under it, made for this run."""
-    openssl = shutil.which("openssl")
-    if openssl is None:
-        (pytest.fail if in_ci() else pytest.skip)("openssl is not installed")
     folder = tmp_path_factory.mktemp("tls")
-    (folder / "san").write_text("subjectAltName=DNS:localhost\n")
-    for arguments in (
-        "req -x509 -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -days 1 -subj /CN=ca -keyout ca.key -out ca.pem",
-        "req -newkey ec -pkeyopt ec_paramgen_curve:P-256 -nodes -subj /CN=localhost -keyout leaf.key -out leaf.csr",
-        "x509 -req -in leaf.csr -CA ca.pem -CAkey ca.key -CAcreateserial -days 1 -extfile san -out leaf.pem",
-    ):
-        subprocess.run([openssl, *arguments.split()], cwd=folder, check=True, capture_output=True)
+    certify(folder, "DNS:localhost")
     return folder
 
 
